@@ -1,0 +1,5 @@
+"""clearhead: text sequence models you can question."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

@@ -1,0 +1,37 @@
+"""Files written whole or not at all: a temporary name, fsync, then rename."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from clearhead.errors import MachineError
+
+
+def make_folder(folder: Path) -> Path:
+    """`folder`, created with its parents. Raises `MachineError` where that is refused."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise MachineError(f"{folder}: cannot create it ({fault.strerror}); try another --out") from fault
+    return folder
+
+
+def write_whole(path: Path, content: str | bytes) -> Path:
+    """Writes `content` so that a reader sees the old file or the new one, never a part. Raises `MachineError`."""
+    data = content.encode() if isinstance(content, str) else content
+    make_folder(path.parent)
+    temporary = ""
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except OSError as fault:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise MachineError(f"{path}: cannot write ({fault.strerror}); free some space or name another --out") from fault
+    return path
