@@ -26,3 +26,12 @@ class Bilingual:
 def same(text: str) -> Bilingual:
     """A text that reads the same in both languages: a symbol, a number, a name."""
     return Bilingual(text, text)
+
+
+def title_of(docstring: str | None) -> Bilingual:
+    """The title that a docstring holds: its first line in English, its second in Chinese.
+
+    So a list of titles can be read off files without importing (and with them torch) any of them.
+    """
+    english, chinese = [line.strip() for line in (docstring or "").splitlines() if line.strip()][:2]
+    return Bilingual(english, chinese)

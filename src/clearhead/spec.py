@@ -6,7 +6,6 @@ type reads them, so `1e-3` is a number where a number is declared and `no` is ne
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -103,17 +102,3 @@ def _fields_at(model: type[BaseModel], path: list[str]) -> Iterable[str]:
             return []
         model = inner
     return model.model_fields
-
-
-def digest(*parts: Any) -> str:
-    """Twelve hexadecimal digits that name plain data: equal data, equal name, on every machine."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_plain)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} is not plain data")

@@ -1,0 +1,202 @@
+"""`compare`: any switch of any recipe as an experiment: equal budgets, paired seeds, an equal sweep for every arm."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from clearhead.bilingual import Bilingual, same
+from clearhead.errors import InputError
+from clearhead.evaluation.statistics import Sample, holm, holm_shares, interval, smallest_detectable, tail
+from clearhead.experiments.answer import CorpusRecord
+from clearhead.experiments.evidence import Evidence
+from clearhead.experiments.experiment import BySize, Experiment, Tune
+from clearhead.experiments.trained import Trained
+from clearhead.experiments.verdict import ALPHA
+from clearhead.experiments.views import Axis, View
+
+NAME = "compare"
+METRIC = "held_out"
+SWEEP = (1 / 3, 1.0, 3.0)
+ANOTHER_SEED = 500_000
+
+
+@dataclass(frozen=True)
+class Variation:
+    """What is compared: `arms` gives each arm's dotted overrides, the first being the one that others are held to."""
+
+    recipe_name: str
+    recipe: Mapping[str, Any]
+    arms: Mapping[str, str]
+    seeds: int
+    margin: float
+    tune: bool
+    overrides: tuple[str, ...] = field(default=())
+
+
+def arms_of(vary: Sequence[str], noise_floor: bool) -> dict[str, str]:
+    """`{name: overrides}` for every combination of the varied switches; an A/A pair for the noise floor.
+
+    Raises `InputError` where there is nothing to compare or a switch is not of the form key=a,b.
+    """
+    if noise_floor:
+        if vary:
+            raise InputError("--noise-floor compares a recipe with itself: leave --vary out")
+        return {"A": "", "A again": f"seed={ANOTHER_SEED}"}
+    switches = [_switch(assignment) for assignment in vary]
+    combinations = list(itertools.product(*switches))
+    if len(combinations) < 2:
+        raise InputError("nothing to compare: give --vary key=a,b with two values or more, or --noise-floor")
+    named: dict[str, str] = {}
+    for chosen in combinations:
+        short = [f"{key.rpartition('.')[2]}={value}" for key, value in chosen]
+        name = " ".join(short) if len(short) > 1 else chosen[0][1]
+        twins = sum(existing == name or existing.startswith(f"{name} (") for existing in named)
+        named[f"{name} ({twins + 1})" if twins else name] = " ".join(f"{key}={value}" for key, value in chosen)
+    return named
+
+
+def _switch(assignment: str) -> list[tuple[str, str]]:
+    key, equals, values = assignment.partition("=")
+    if not (equals and key and all(values.split(","))):
+        raise InputError(f"--vary {assignment}: expected key=a,b such as model.norm=layer,batch")
+    return [(key, value.strip()) for value in values.split(",")]
+
+
+def experiment_of(variation: Variation) -> Experiment:
+    """The experiment that the comparison is. Raises `InputError` where an arm's recipe is not valid."""
+    run = Trained(variation.recipe)
+    rates = [run.resolved(_joined(arm, variation)).training.learning_rate for arm in variation.arms.values()]
+    if variation.tune and len(set(rates)) > 1:
+        raise InputError("the learning rate is varied and tuned at once: add --no-tune")
+    tune = Tune("learning_rate", tuple(rates[0] * factor for factor in SWEEP), METRIC) if variation.tune else None
+    looks = (variation.seeds,)
+    arms = {name: _joined(arm, variation) for name, arm in variation.arms.items()}
+    return Experiment(NAME, run, arms, seeds=BySize(looks, looks), tune=tune, needs_text=True)
+
+
+def _joined(arm: str, variation: Variation) -> str:
+    return " ".join(filter(None, [*variation.overrides, arm]))
+
+
+class Arm(BaseModel):
+    """One arm: its cost, its held-out loss, and its paired difference to the first arm.
+
+    [low, high] is a 95 % interval of the value; [difference_low, difference_high] is at the level that Holm's
+    procedure gives this arm, so that it agrees with the outcome.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    changes: str
+    parameters: int
+    tokens: int
+    learning_rate: float
+    value: float | None
+    low: float | None
+    high: float | None
+    difference: float | None
+    difference_low: float | None
+    difference_high: float | None
+    p_holm: float | None
+    outcome: Literal["baseline", "better", "worse", "equivalent", "undecided"]
+    reason: str
+    seconds: float
+
+
+class Comparison(BaseModel):
+    """What `clearhead compare --json` prints and `comparison.json` holds. Lower values of the metric are better."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Literal[1] = 1
+    recipe: str
+    metric: str
+    unit: str
+    margin: float
+    budget: dict[str, float]
+    seeds: int
+    arms: list[Arm]
+    smallest_detectable: float | None = Field(description="the smallest difference that these seeds show, power 0.8")
+    tuning_seconds: float
+    corpus: CorpusRecord
+    facts: dict[str, Any]
+    figures: list[str]
+    evidence: str
+    report: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The paired differences of one arm to the first, and what they say."""
+
+    sample: Sample
+    low: float
+    high: float
+    p_holm: float
+    outcome: Literal["better", "worse", "equivalent", "undecided"]
+    reason: str
+    detectable: float
+
+
+def judge_arms(evidence: Evidence, arms: Sequence[str], margin: float) -> dict[str, Judged]:
+    """`{arm: Judged}` for all arms but the first. Equivalent: all of the interval within the margin, written before."""
+    first, *others = arms
+    baseline = evidence.by_seed(NAME, METRIC, first)
+    samples = {}
+    for arm in others:
+        ours = evidence.by_seed(NAME, METRIC, arm)
+        samples[arm] = Sample(tuple(ours[seed] - baseline[seed] for seed in ours if seed in baseline))
+    p_values = [tail(sample, 0.0) if _finite(sample) else 1.0 for sample in samples.values()]
+    adjusted, shares = holm(p_values), holm_shares(p_values, ALPHA)
+    return {
+        arm: _judge(sample, margin, adjusted[i], shares[i]) for i, (arm, sample) in enumerate(samples.items())
+    }
+
+
+def _finite(sample: Sample) -> bool:
+    return all(map(math.isfinite, sample.values))
+
+
+def _judge(sample: Sample, margin: float, p_holm: float, alpha: float) -> Judged:
+    if sample.n < 2 or not _finite(sample):
+        broken = sum(not math.isfinite(number) for number in sample.values)
+        reason = f"{broken} of {sample.n} seeds diverged" if broken else "fewer than two seeds: no interval"
+        return Judged(sample, -math.inf, math.inf, 1.0, "undecided", reason, math.inf)
+    low, high = interval(sample, alpha)
+    least = smallest_detectable(sample.sd, sample.n, alpha)
+    if -margin <= low and high <= margin:
+        return Judged(sample, low, high, p_holm, "equivalent", "", least)
+    if high < 0 or low > 0:
+        return Judged(sample, low, high, p_holm, "better" if high < 0 else "worse", "", least)
+    reason = f"the interval holds 0 and reaches beyond the margin of {margin:g}"
+    return Judged(sample, low, high, p_holm, "undecided", reason, least)
+
+
+LEARNING_CURVES = View(
+    "learning_curves",
+    "lines",
+    NAME,
+    ("train_loss",),
+    Axis("step", Bilingual("step", "步")),
+    Axis("value", Bilingual("training loss, nats a token", "训练损失，nat／token")),
+    Bilingual("Training loss", "训练损失"),
+    Bilingual("Each point is the mean over the steps since the one before.", "每点为与前一点之间各步的平均。"),
+)
+HELD_OUT = View(
+    "held_out",
+    "bars",
+    NAME,
+    (METRIC,),
+    Axis("arm", same("")),
+    Axis("value", Bilingual("held-out loss, nats a token", "留出集损失，nat／token")),
+    Bilingual("Held-out loss after training", "训练后的留出集损失"),
+    Bilingual("The same held-out sentences for every arm.", "各组用同样的留出句子。"),
+)

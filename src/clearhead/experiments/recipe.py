@@ -1,0 +1,86 @@
+"""`Recipe`: one trainable thing, whole, as plain data: text, batches, model, objective, training, seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from clearhead.batches.sampling import BatchSpec
+from clearhead.errors import InputError, did_you_mean
+from clearhead.models import menu as models
+from clearhead.objectives import menu as objectives
+from clearhead.spec import SpecModel, override, parse_yaml, read_yaml, validate
+from clearhead.text.tokenized import TextSpec
+from clearhead.training.spec import TrainingSpec
+
+BUDGETS = ("steps", "tokens", "seconds")
+
+
+class Recipe(SpecModel):
+    """What is trained. `model` and `objective` are read by the `Spec` of the file that their `name` chooses."""
+
+    text: TextSpec = TextSpec()
+    batches: BatchSpec = BatchSpec()
+    model: dict[str, Any]
+    objective: dict[str, Any]
+    training: TrainingSpec
+    seed: int = 0
+
+
+def recipe_names() -> list[str]:
+    """The recipes that ship in the package."""
+    folder = resources.files("clearhead.recipes")
+    return sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """The plain data of a shipped recipe, by name, or of a YAML file, by path. Raises `InputError`."""
+    if name in recipe_names():
+        return parse_yaml((resources.files("clearhead.recipes") / f"{name}.yaml").read_text(encoding="utf-8"), name)
+    if Path(name).is_file():
+        return read_yaml(Path(name))
+    offered = recipe_names()
+    raise InputError(
+        f"{name}: no such recipe file, and not one of the shipped {', '.join(offered)}{did_you_mean(name, offered)}"
+    )
+
+
+def resolve(data: Mapping[str, Any], overrides: Iterable[str] = ()) -> Recipe:
+    """The recipe that plain data and dotted overrides give, checked to the last field. Raises `InputError`.
+
+    A budget that is overridden (`training.steps=`, `.tokens=` or `.seconds=`) takes the place of the one that stands.
+    """
+    merged = dict(data)
+    for assignment in overrides:
+        section, _, field = assignment.partition("=")[0].partition(".")
+        if section == "training" and field in BUDGETS:
+            merged[section] = {key: kept for key, kept in merged.get(section, {}).items() if key not in BUDGETS}
+        if section == "batches" and field in {"sequences", "tokens"}:
+            merged[section] = {
+                **{key: kept for key, kept in merged.get(section, {}).items() if key not in {"sequences", "tokens"}},
+                "sequences": "",
+                "tokens": "",
+            }
+        merged = override(merged, [assignment])
+    recipe = validate(Recipe, merged)
+    return recipe.model_copy(
+        update={
+            "model": _named(recipe.model, "model", models).model_dump(mode="json"),
+            "objective": _named(recipe.objective, "objective", objectives).model_dump(mode="json"),
+        }
+    )
+
+
+def _named(section: Mapping[str, Any], where: str, menu: Any) -> BaseModel:
+    if "name" not in section:
+        raise InputError(f"{where}.name: this key is missing")
+    spec: type[BaseModel] = menu.load(section["name"]).Spec
+    return validate(spec, {key: value for key, value in section.items() if key != "name"} | _kept(spec, section), where)
+
+
+def _kept(spec: type[BaseModel], section: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": section["name"]} if "name" in spec.model_fields else {}

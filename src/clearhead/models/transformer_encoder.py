@@ -1,0 +1,18 @@
+"""Transformer encoder: every token sees its whole sequence (Devlin et al. 2018, arXiv:1810.04805).
+
+BERT itself is norm_place post with embedding_norm, learned positions, 2 token types and norm_eps 1e-12.
+"""
+
+from __future__ import annotations
+
+from clearhead.layers.masks import full
+from clearhead.models.transformer import Transformer
+from clearhead.models.transformer import TransformerSpec as Spec
+from clearhead.models.transformer import build_transformer
+
+__all__ = ["Spec", "build"]
+
+
+def build(spec: Spec, vocabulary_size: int, max_length: int) -> Transformer:
+    """The trunk for `vocabulary_size` token ids and sequences of at most `max_length` tokens."""
+    return build_transformer(spec, full(), vocabulary_size, max_length)

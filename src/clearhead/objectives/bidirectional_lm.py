@@ -1,0 +1,56 @@
+"""ELMo's objective: the next token from the left, the previous one from the right (Peters et al. 2018)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from clearhead.batches.batch import Batch
+from clearhead.models.states import States
+from clearhead.objectives.decoder import embedding_matrix, hidden_width, vocabulary_decoder
+from clearhead.objectives.loss import Loss, asked_places, token_loss
+from clearhead.objectives.shifted import next_tokens, previous_tokens
+from clearhead.spec import SpecModel
+from clearhead.text.tokenizers import Vocabulary
+
+NEXT = "next"
+PREVIOUS = "previous"
+
+
+class Spec(SpecModel):
+    """`tie_embeddings`: the shared vocabulary projection is the token embeddings; ELMo's is its own."""
+
+    tie_embeddings: bool = False
+
+
+class BidirectionalLM(nn.Module):
+    """-log p(x[t+1] | forward[t]) and -log p(x[t-1] | backward[t]), with one softmax shared by both directions.
+
+    States are [forward; backward], half each. A sequence of T tokens asks T - 1 in either direction, so the mean over
+    all asked is 0.5 * (forward mean + backward mean) (Peters et al. 2018, arXiv:1802.05365, 3.1).
+    """
+
+    def __init__(self, decoder: nn.Linear) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def ask(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Labels `next` and `previous` (N,), none across the ends of a sequence. Draws nothing."""
+        return replace(batch, labels={NEXT: next_tokens(batch), PREVIOUS: previous_tokens(batch)})
+
+    def loss(self, states: States, batch: Batch) -> Loss:
+        """Nats of every `next`, then of every `previous`; the vocabulary projection is computed only there."""
+        forward, backward = states.hidden.chunk(2, dim=-1)  # (N, D / 2) each
+        following, preceding = batch.labels[NEXT], batch.labels[PREVIOUS]
+        ahead, behind = asked_places(following), asked_places(preceding)
+        asked = torch.cat([forward.index_select(0, ahead), backward.index_select(0, behind)])  # (n, D / 2)
+        return token_loss(self.decoder(asked), torch.cat([following[ahead], preceding[behind]]))
+
+
+def build(spec: Spec, model: nn.Module, vocabulary: Vocabulary) -> BidirectionalLM:
+    """The head for a trunk whose states are [forward; backward]."""
+    embeddings = embedding_matrix(model)
+    decoder = vocabulary_decoder(hidden_width(model) // 2, embeddings, tied=spec.tie_embeddings, bias=True)
+    return BidirectionalLM(decoder)

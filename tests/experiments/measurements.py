@@ -1,0 +1,41 @@
+"""Measurements that worker processes can import: cheap, without torch."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+
+from clearhead.experiments.evidence import Along, Measured
+
+
+def noisy(arm: str, seed: int, shift: float = 0.0, rate: float = 1.0) -> Measured:
+    """A number near `shift` for arm b, near 0 for arm a; worse the further `rate` is from 2."""
+    own = random.Random(f"{arm} {seed}").gauss(0, 0.1)
+    return {"loss": own + (shift if arm == "b" else 0.0) + (rate - 2) ** 2, "curve": Along("step", {1: own, 2: own})}
+
+
+def fails(arm: str, seed: int) -> Measured:
+    raise ValueError(f"no such {arm}")
+
+
+def dies(arm: str, seed: int) -> Measured:
+    os._exit(3)
+
+
+def slow(arm: str, seed: int) -> Measured:
+    time.sleep(30)
+    return {"loss": 0.0}
+
+
+def counts(arm: str, seed: int, log: str) -> Measured:
+    """Leaves a line in `log` for every time that it is really run."""
+    with open(log, "a", encoding="utf-8") as file:
+        file.write(f"{arm} {seed}\n")
+    return {"loss": float(seed)}
+
+
+def threads(arm: str, seed: int) -> Measured:
+    import torch
+
+    return {"threads": float(torch.get_num_threads())}

@@ -1,0 +1,58 @@
+"""The next token inside each sequence, never across."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from clearhead.batches.batch import collate
+from clearhead.errors import InputError
+from clearhead.models.states import States
+from clearhead.objectives import causal_lm
+from clearhead.text.tokenizers import Vocabulary
+
+VOCABULARY = Vocabulary(size=12, pad=0, unknown=1, begin=2, end=3, mask=4)
+SEQUENCES = [np.array([2, 7, 8, 3]), np.array([5]), np.array([2, 3])]
+
+
+class Trunk(nn.Module):
+    """Only what a head asks of a trunk: its width and its token embeddings."""
+
+    def __init__(self, width: int = 6) -> None:
+        super().__init__()
+        self.width = width
+        self.token_embedding = nn.Embedding(VOCABULARY.size, 6)
+
+
+@pytest.mark.parametrize(
+    ("packed", "labels"),
+    [(True, [7, 8, 3, -100, -100, 3, -100]), (False, [7, 8, 3, -100, -100, -100, -100, -100, 3, -100, -100, -100])],
+)
+def test_labels_by_hand(packed: bool, labels: list[int]) -> None:
+    objective = causal_lm.build(causal_lm.Spec(), Trunk(), VOCABULARY)
+    asked = objective.ask(collate(SEQUENCES, packed=packed), torch.Generator())
+    assert asked.labels["next"].tolist() == labels
+
+
+def test_the_loss_is_the_naive_one_sequence_by_sequence() -> None:
+    torch.manual_seed(0)
+    trunk = Trunk()
+    objective = causal_lm.build(causal_lm.Spec(tie_embeddings=False), trunk, VOCABULARY).double()
+    asked = objective.ask(collate(SEQUENCES, packed=True), torch.Generator())
+    hidden = torch.randn(7, 6, dtype=torch.float64)
+    loss = objective.loss(States(hidden, asked.layout, (hidden,)), asked)
+    naive, start = torch.zeros((), dtype=torch.float64), 0
+    for ids in SEQUENCES:
+        logits = hidden[start : start + len(ids) - 1] @ objective.decoder.weight.T
+        naive = naive + F.cross_entropy(logits, torch.as_tensor(ids[1:]), reduction="sum")
+        start += len(ids)
+    torch.testing.assert_close(loss.total, naive, rtol=0, atol=1e-12)
+    assert int(loss.count) == 4
+
+
+def test_tying_needs_equal_widths() -> None:
+    with pytest.raises(InputError, match="states of width 10 do not fit embeddings of width 6"):
+        causal_lm.build(causal_lm.Spec(), Trunk(width=10), VOCABULARY)
