@@ -6,7 +6,6 @@ The path to an answer that is already on disk imports no torch, numpy or pydanti
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shlex
 import time
@@ -76,9 +75,10 @@ class Asking:
 
 def folder_of(asking: Asking, corpus: Corpus) -> Path:
     """Where this answer lives: named by the question, the text, the seed, the budget, the code and the versions."""
-    file = menu.entry(asking.question).file
-    code = code_fingerprint((*ROOMS, str(file.relative_to(PACKAGE)), "asking.py"))
-    name = digest(corpus.sha256, asking.seed, asking.budget, code, versions("torch", "numpy", "scipy", "tokenizers"))
+    source = menu.entry(asking.question).file.read_text(encoding="utf-8")
+    code = code_fingerprint((*ROOMS, "asking.py"))
+    kit = versions("torch", "numpy", "scipy", "tokenizers")
+    name = digest(source, corpus.sha256, asking.seed, asking.budget, code, kit)
     return asking.out / f"ask-{asking.question:02d}-{name}"
 
 
@@ -87,11 +87,12 @@ def on_disk(asking: Asking, corpus: Corpus) -> dict[str, Any] | None:
     folder = folder_of(asking, corpus)
     try:
         record: dict[str, Any] = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
+        places = {"evidence": str(folder / "evidence.jsonl"), "report": str(folder / "report.html")}
         figures = [str(folder / "figures" / Path(figure).name) for figure in record["figures"]]
-        places = {"evidence": str(folder / "evidence.jsonl"), "report": str(folder / "report.html"), "figures": figures}
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return {**record, **places} if all(map(os.path.exists, (places["report"], places["evidence"]))) else None
+    whole = Path(places["report"]).exists() and Path(places["evidence"]).exists()
+    return {**record, **places, "figures": figures} if whole else None
 
 
 def answer(asking: Asking, corpus: Corpus, *, fresh: bool = False) -> Iterator[Progress | dict[str, Any]]:
@@ -104,6 +105,7 @@ def answer(asking: Asking, corpus: Corpus, *, fresh: bool = False) -> Iterator[P
 
     started = time.monotonic()
     seconds = asking.seconds()
+    tokens = _tokens(corpus)
     folder = make_folder(folder_of(asking, corpus))
     question = menu.load(asking.question)
     plan = Plan(
@@ -116,7 +118,6 @@ def answer(asking: Asking, corpus: Corpus, *, fresh: bool = False) -> Iterator[P
     )
     deadline = None if seconds is None else started + seconds
     fanout = Fanout(asking.out / "cells", asking.workers or available_cores(), deadline, fresh)
-    tokens = _tokens(corpus)
     for event in conduct(plan, fanout):
         if isinstance(event, Findings):
             yield _written(asking, plan, event, folder, tokens, started)

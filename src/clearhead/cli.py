@@ -7,10 +7,9 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import typer
 
 from clearhead import __version__
 from clearhead.errors import InputError, MachineError, did_you_mean
@@ -19,51 +18,53 @@ if TYPE_CHECKING:
     from clearhead.bilingual import Language
     from clearhead.experiments.runner import Progress
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help="Text sequence models you can question: ask why a design is so, and get a measured verdict on your own text.",
-)
-
-Text = Annotated[str | None, typer.Option(help="Your text: a file or a folder of .txt files. Default: Python's docs.")]
-Encoding = Annotated[str, typer.Option(help="The encoding of the text.")]
-Seed = Annotated[int, typer.Option(min=0, help="Which set of paired seeds.")]
-Out = Annotated[Path, typer.Option(help="The folder that runs are written to.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
-Lang = Annotated[str | None, typer.Option(help="en, zh or both; your locale's by default.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Measure again, though the same stands on disk.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+TEXT = click.option("--text", metavar="PATH", help="Your text: a file or a folder of .txt. Default: Python's docs.")
+ENCODING = click.option("--encoding", default="utf-8", show_default=True, help="The encoding of the text.")
+MOST_SEED = 2**32 - 1
+SEED = click.option("--seed", type=click.IntRange(0, MOST_SEED), default=0, show_default=True, help="Which set of paired seeds.")
+OUT = click.option("--out", type=Path, default=Path("runs"), show_default=True, help="The folder for runs.")
+JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")
+LANG = click.option("--lang", metavar="en|zh|both", help="Your locale's by default.")
+DEBUG = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 
 
-@app.callback(invoke_without_command=True)
-def root(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
-    if version:
-        print(f"clearhead {__version__}")
-        raise typer.Exit
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="clearhead")
+def app() -> None:
+    """Text sequence models you can question: ask why a design is so, get a measured verdict on your own text."""
 
 
 @app.command()
+@click.argument("question", required=False)
+@TEXT
+@SEED
+@click.option("--budget", default="quick", show_default=True, metavar="quick|standard|SECONDS", help="Amount of work.")
+@LANG
+@OUT
+@JSON
+@click.option("--fresh", is_flag=True, help="Measure again, though the same stands on disk.")
+@click.option("--explain", is_flag=True, help="Mechanism, formula and sources; no run.")
+@ENCODING
+@DEBUG
 def ask(
-    question: Annotated[str | None, typer.Argument(help="The question's number; without one, the list.")] = None,
-    text: Text = None,
-    seed: Seed = 0,
-    budget: Annotated[str, typer.Option(help="quick, standard, or a number of seconds.")] = "quick",
-    lang: Lang = None,
-    out: Out = Path("runs"),
-    json_: Json = False,
-    fresh: Fresh = False,
-    explain: Annotated[bool, typer.Option("--explain", help="Mechanism, formula and sources; no run.")] = False,
-    encoding: Encoding = "utf-8",
-    debug: Debug = False,
+    question: str | None,
+    text: str | None,
+    seed: int,
+    budget: str,
+    lang: str | None,
+    out: Path,
+    as_json: bool,
+    fresh: bool,
+    explain: bool,
+    encoding: str,
+    debug: bool,
 ) -> None:
-    """Answer a question by a controlled experiment on your own text."""
+    """Answer QUESTION by a controlled experiment on your own text; without one, list the questions."""
     from clearhead.questions import menu
 
     languages = _languages(lang)
     if question is None:
-        _list_questions(json_)
+        _list_questions(as_json)
         return
     number = menu.number_of(question)
     if explain:
@@ -79,7 +80,7 @@ def ask(
     corpus = open_corpus(text, encoding=encoding)
     kept = None if fresh else on_disk(asking, corpus)
     record = kept or _watched(answer(asking, corpus, fresh=fresh))
-    if json_:
+    if as_json:
         print(json.dumps(record, ensure_ascii=False))
         return
     from clearhead.report.terminal import console_on, show_answer
@@ -88,26 +89,37 @@ def ask(
 
 
 @app.command()
+@click.argument("recipe")
+@click.option("--vary", multiple=True, metavar="KEY=A,B,..", help="A switch and its values: model.norm=layer,batch.")
+@click.option("--seeds", type=click.IntRange(2), default=5, show_default=True, help="How many paired seeds.")
+@click.option("--steps", type=click.IntRange(1), help="Budget of every run, in steps.")
+@click.option("--tokens", type=click.IntRange(1), help="Budget of every run, in tokens.")
+@click.option("--seconds", type=click.FloatRange(0.1), help="Budget of every run, in seconds.")
+@click.option("--margin", type=click.FloatRange(0.0), default=0.02, show_default=True, help="Less counts as equal.")
+@click.option("--tune/--no-tune", default=True, show_default=True, help="An equal learning-rate sweep for every arm.")
+@click.option("--noise-floor", is_flag=True, help="Compare the recipe with itself under other seeds (A/A).")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe for all arms.")
+@TEXT
+@SEED
+@LANG
+@OUT
+@JSON
+@ENCODING
+@DEBUG
 def compare(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")],
-    vary: Annotated[list[str] | None, typer.Option(help="A switch and its values: model.norm=layer,batch,rms.")] = None,
-    seeds: Annotated[int, typer.Option(min=2, help="How many paired seeds.")] = 5,
-    steps: Annotated[int | None, typer.Option(min=1, help="Budget of every run, in steps.")] = None,
-    tokens: Annotated[int | None, typer.Option(min=1, help="Budget of every run, in tokens.")] = None,
-    seconds: Annotated[float | None, typer.Option(min=0.1, help="Budget of every run, in seconds.")] = None,
-    margin: Annotated[float, typer.Option(min=0.0, help="Differences within this count as none.")] = 0.02,
-    tune: Annotated[bool, typer.Option(help="Give each arm its own learning rate from an equal sweep.")] = True,
-    noise_floor: Annotated[bool, typer.Option("--noise-floor", help="Compare the recipe with itself (A/A).")] = False,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Change the recipe for all arms: key=value.")] = None,
-    text: Text = None,
-    seed: Seed = 0,
-    lang: Lang = None,
-    out: Out = Path("runs"),
-    json_: Json = False,
-    encoding: Encoding = "utf-8",
-    debug: Debug = False,
+    recipe: str,
+    vary: tuple[str, ...],
+    changes: tuple[str, ...],
+    steps: int | None,
+    tokens: int | None,
+    seconds: float | None,
+    text: str | None,
+    lang: str | None,
+    as_json: bool,
+    debug: bool,
+    **plain: Any,
 ) -> None:
-    """Compare switches of a recipe: equal budgets, paired seeds, honest statistics."""
+    """Compare switches of RECIPE (a shipped recipe's name or a YAML file): equal budgets, paired seeds."""
     from clearhead.comparing import Comparing, comparison
     from clearhead.report.terminal import console_on, show_comparison
     from clearhead.text.corpora import open_corpus
@@ -115,10 +127,9 @@ def compare(
     languages = _languages(lang)
     budgets = {"steps": steps, "tokens": tokens, "seconds": seconds}
     budget = {name: amount for name, amount in budgets.items() if amount is not None}
-    changes = (tuple(vary or ()), tuple(set_ or ()))
-    asked = Comparing(recipe, *changes, seeds, budget, margin, tune, noise_floor, text, seed, out, encoding)
-    record = _watched(comparison(asked, open_corpus(text, encoding=encoding)))
-    if json_:
+    asked = Comparing(recipe, vary, changes, budget=budget, text=text, **plain)
+    record = _watched(comparison(asked, open_corpus(text, encoding=asked.encoding)))
+    if as_json:
         print(json.dumps(record, ensure_ascii=False))
     else:
         show_comparison(record, console_on(sys.stdout), languages)
@@ -170,11 +181,8 @@ def run(arguments: list[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
     try:
-        code = app(args=arguments, prog_name="clearhead", standalone_mode=False)
+        code = app.main(args=arguments or ["--help"], prog_name="clearhead", standalone_mode=False)
         return code if isinstance(code, int) else 0
-    except click.exceptions.NoArgsIsHelpError as shown:
-        print(shown.format_message())
-        return 0
     except click.ClickException as fault:
         return _fail(fault.format_message(), 2)
     except InputError as fault:
@@ -184,7 +192,7 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return _fail("stopped; finished cells are kept, the same command goes on from there", 130)
     except Exception as fault:
-        first = str(fault).splitlines()[0] if str(fault) else ""
+        first = next(iter(str(fault).splitlines()), "")
         return _fail(f"{type(fault).__name__}: {first} (a bug; --debug shows where)", 1, "--debug" in arguments)
 
 
@@ -193,7 +201,7 @@ def _fail(sentence: str, code: int, debug: bool = False) -> int:
         import traceback
 
         traceback.print_exc()
-    print(f"error: {sentence}", file=sys.stderr)
+    print("error:", " ".join(sentence.splitlines()), file=sys.stderr)
     return code
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import shlex
 import time
@@ -64,7 +65,12 @@ class Comparing:
         if len(budget) > 1:
             given = " and ".join(f"--{name}" for name in budget)
             raise InputError(f"{given}: give one budget; runs are equal in steps, in tokens or in seconds")
-        overrides = (*self.changes, *(f"training.{name}={amount:g}" for name, amount in budget.items()))
+        for assignment in (*self.vary, *self.changes):
+            if any(map(str.isspace, assignment)):
+                raise InputError(f"{assignment!r} holds a space; set each key by itself, such as model.norm=rms")
+        if not 0 <= self.margin < math.inf:
+            raise InputError(f"--margin {self.margin}: expected a finite number from 0 up, in nats a token")
+        overrides = (*self.changes, *(f"training.{name}={amount}" for name, amount in budget.items()))
         arms = arms_of(self.vary, self.noise_floor)
         recipe = read_recipe(self.recipe)
         return Variation(self.recipe, recipe, arms, self.seeds, self.margin, self.tune, overrides)
@@ -74,11 +80,12 @@ class Comparing:
         words = ["clearhead", "compare", self.recipe]
         words += [part for switch in self.vary for part in ("--vary", switch)]
         words += [part for change in self.changes for part in ("--set", change)]
-        words += [part for name, amount in (self.budget or {}).items() for part in (f"--{name}", f"{amount:g}")]
+        words += [part for name, amount in (self.budget or {}).items() for part in (f"--{name}", str(amount))]
         words += ["--noise-floor"] if self.noise_floor else []
         words += [] if self.tune else ["--no-tune"]
         words += ["--text", self.text] if self.text else []
-        words += ["--seeds", str(self.seeds), "--margin", f"{self.margin:g}", "--seed", str(self.seed)]
+        words += ["--encoding", self.encoding] if self.encoding != "utf-8" else []
+        words += ["--seeds", str(self.seeds), "--margin", str(self.margin), "--seed", str(self.seed)]
         return shlex.join(words)
 
 
@@ -87,8 +94,8 @@ def comparison(asked: Comparing, corpus: Corpus) -> Iterator[Progress | dict[str
     started = time.monotonic()
     variation = asked.variation()
     experiment = experiment_of(variation)
-    folder = make_folder(_folder(asked, variation, corpus))
     tokenized(corpus, Trained(variation.recipe).resolved(" ".join(variation.overrides)).text)
+    folder = make_folder(_folder(asked, variation, corpus))
     plan = Plan([experiment], [], corpus, seed=asked.seed)
     for event in conduct(plan, Fanout(asked.out / "cells", available_cores())):
         if isinstance(event, Findings):

@@ -36,17 +36,23 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
     """The mapping in YAML text, scalars as text; `where` names the source in errors."""
+    data = _loaded(text, where)
+    if not isinstance(data, dict):
+        raise InputError(f"{where}: expected a mapping of keys to values, got {type(data).__name__}")
+    return data
+
+
+def _loaded(text: str, where: str) -> Any:
     try:
-        data = yaml.load(text, Loader=yaml.BaseLoader)
+        return yaml.load(text, Loader=yaml.BaseLoader)
     except yaml.MarkedYAMLError as fault:
         mark = fault.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "somewhere"
         raise InputError(f"{where}: {place}: not valid YAML: {fault.problem}") from fault
     except yaml.YAMLError as fault:
         raise InputError(f"{where}: not valid YAML: {' '.join(str(fault).split())}") from fault
-    if not isinstance(data, dict):
-        raise InputError(f"{where}: expected a mapping of keys to values, got {type(data).__name__}")
-    return data
+    except RecursionError as fault:
+        raise InputError(f"{where}: nested too deep to be a recipe") from fault
 
 
 def override(data: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
@@ -56,8 +62,7 @@ def override(data: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any
         key, equals, value = assignment.partition("=")
         if not equals or not all(key.split(".")):
             raise InputError(f"{assignment!r} is not of the form key=value, such as model.norm=rms")
-        parsed = yaml.load(value, Loader=yaml.BaseLoader) if value else ""
-        _assign(merged, key.split("."), parsed)
+        _assign(merged, key.split("."), _loaded(value, assignment) or "")
     return merged
 
 
@@ -78,7 +83,7 @@ def validate(model: type[M], data: Mapping[str, Any], where: str = "") -> M:
 
 
 def _explain(fault: ValidationError, model: type[BaseModel], where: str) -> str:
-    first = fault.errors(include_url=False)[0]
+    first = min(fault.errors(include_url=False), key=lambda error: error["type"] == "missing")
     path = [str(part) for part in first["loc"]]
     place = ".".join([*([where] if where else []), *path])
     if first["type"] == "extra_forbidden":
@@ -91,7 +96,7 @@ def _explain(fault: ValidationError, model: type[BaseModel], where: str) -> str:
     if first["type"] == "missing":
         return f"{place}: this key is missing"
     message = first["msg"].removeprefix("Value error, ")
-    return f"{place}: {message} (got {first['input']!r})"
+    return f"{place}: {message}" + ("" if isinstance(first["input"], dict) else f" (got {first['input']!r})")
 
 
 def _fields_at(model: type[BaseModel], path: list[str]) -> Iterable[str]:

@@ -19,7 +19,7 @@ def rows_for(arms: tuple[str, ...], seeds: int = 4) -> list[Row]:
     for place, arm in enumerate(arms):
         for seed in range(seeds):
             for dose in DOSES:
-                value = 0.1 + place * math.log(dose) + 0.05 * seed
+                value = 0.1 + place * math.log(dose) + 0.04 * seed
                 rows.append(Row("recall", arm, {"d_k": dose}, seed, "loss", value))
             rows += [
                 Row("train", arm, {}, seed, "loss", 3 + place + 1 / (step + 1) + 0.01 * seed, ("step", step))

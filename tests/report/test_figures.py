@@ -11,7 +11,7 @@ import altair
 import pytest
 
 from clearhead.bilingual import LANGUAGES, Bilingual, Language, same
-from clearhead.experiments.evidence import Evidence
+from clearhead.experiments.evidence import Evidence, Row
 from clearhead.experiments.views import Axis, View
 from clearhead.report.figures import figure, svg
 from clearhead.report.labels import spread_heights, ticks
@@ -96,7 +96,7 @@ def test_what_is_said_beside_a_figure_comes_from_its_numbers(dose_view: View, ev
     assert notes(dose_view, summary, "en") == ["Mean of 4 seeds; band: 95 % interval (Student's t)."]
     assert notes(replace(dose_view, baseline="scaled"), summary, "zh")[1] == "与“缩放”之差，按种子配对。"
     said = reading(dose_view, summary, {"scaled": "scaled", "unscaled": "unscaled"}, "en")
-    assert said == "At d_k 256, scaled: 0.18 [0.07, 0.28]; unscaled: 5.72 [5.62, 5.82]."
+    assert said == "At d_k 256, scaled: 0.160 [0.078, 0.242]; unscaled: 5.705 [5.623, 5.787]."
 
 
 def test_heights_are_moved_apart_only_where_needed() -> None:
@@ -112,3 +112,10 @@ def test_ticks_of_a_log_axis_are_powers_of_ten() -> None:
     assert tiny["values"] == pytest.approx([10.0**n for n in range(-6, 1)])
     assert "10⁻⁶" in tiny["labelExpr"]
     assert ticks([4, 1024], True, (4, 64, 1024))["values"] == [4, 64, 1024]
+
+
+def test_long_names_are_cut_between_characters_and_stay_apart(dose_view: View) -> None:
+    rows = [Row("recall", "\U0001d57f" * 60 + end, {"d_k": 4}, 0, "loss", 1.0) for end in "ab"]
+    names = figure(replace(dose_view, kind="bars"), Evidence(tuple(rows)), "en")["data"]["values"]
+    assert [name["series"][-6:] for name in names] == ["\U0001d57f… (1)", "\U0001d57f… (2)"]
+    assert svg(figure(replace(dose_view, kind="bars"), Evidence(tuple(rows)), "en"))

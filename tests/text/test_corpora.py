@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clearhead.errors import InputError
@@ -126,6 +126,7 @@ def test_a_text_that_changes_after_it_was_opened_is_refused(novel: Path) -> None
         list(documents(corpus))
 
 
+@settings(deadline=None)
 @given(st.lists(st.text("ab. \n。"), max_size=6), st.integers(1, 30))
 def test_blocks_are_short_and_lose_nothing(texts: list[str], longest: int) -> None:
     found = list(blocks(texts, longest))

@@ -19,7 +19,7 @@ TokenIds = NDArray[np.integer[Any]] | Tensor
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """A stream of `token_ids` (N,) int64 laid out by `layout`; each of `labels` is (N,), -100 where nothing is asked."""
+    """A stream of `token_ids` (N,) int64 and its layout. Each of `labels` is (N,), -100 where nothing is asked."""
 
     token_ids: Tensor
     layout: Layout

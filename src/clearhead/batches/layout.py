@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-PADS_IN_A_GROUP = 32  # about what one more call of an attention kernel costs, in tokens
+PADS_IN_A_GROUP = 16  # about what one more call of an attention kernel costs, in tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ class Layout:
         return not (self.packed and self.has_pads)
 
     def grid(self, x: Tensor, fill: float = 0.0) -> Tensor:
-        """(N, ...) -> (B, T, ...), a row a sequence. Packed: pads hold `fill`; dense: a view, pads hold what they held."""
+        """(N, ...) -> (B, T, ...), a row a sequence. Packed: pads hold `fill`; dense: a view, pads as they are."""
         rows = len(self.sizes)
         if self._stream_is_grid:
             return x.reshape(rows, self.longest, *x.shape[1:])
@@ -138,8 +138,11 @@ class Layout:
         groups, gather = self.groups, self._folding.gather
         if gather is not None:
             x = x.index_select(0, gather)  # (sum of b * t, ...)
-        parts = x.split([group.sequences * group.longest for group in groups])
-        return [part.unflatten(0, (group.sequences, group.longest)) for part, group in zip(parts, groups, strict=True)]
+        parts = torch.split(x, [group.sequences * group.longest for group in groups])
+        return [
+            part.reshape(group.sequences, group.longest, *x.shape[1:])
+            for part, group in zip(parts, groups, strict=True)
+        ]
 
     def unfold(self, blocks: Sequence[Tensor]) -> Tensor:
         """A block (b, t, ...) a group -> (N, ...): the way back from `fold`."""

@@ -68,7 +68,8 @@ class Claim:
     """A contrast, the region written for it before the run, and the sentence that they stand for.
 
     `supported` and `refuted` are its sentence in the short answer, chosen by the verdict; none by default. They are
-    templates that read any verdict by its claim's id: `{variance.effect:.2f}`, `{variance.low:.2f}`.
+    templates that read any verdict by its claim's id: `{variance.effect:.2f}`, `.low`, `.high`, `.seeds`, and `.times`,
+    which is 10 to the size of the effect, for effects in powers of ten.
     `exact` claims follow from algebra: they are judged by the range over all draws, not by a statistic.
     `needs` names a fact (a checkpoint, say) without which the claim is out of scope.
     """

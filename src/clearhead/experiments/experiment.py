@@ -10,20 +10,20 @@ from typing import Any, Generic, Literal, TypeVar
 from clearhead.experiments.evidence import Measured, Scalar
 
 Size = Literal["quick", "standard"]
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 Settings = Mapping[str, Any]
 
 TUNING_SEED = 1_000_000
 
 
 @dataclass(frozen=True)
-class BySize(Generic[T]):
+class BySize(Generic[T_co]):
     """A setting for each fixed amount of work."""
 
-    quick: T
-    standard: T
+    quick: T_co
+    standard: T_co
 
-    def at(self, size: Size) -> T:
+    def at(self, size: Size) -> T_co:
         return self.quick if size == "quick" else self.standard
 
 

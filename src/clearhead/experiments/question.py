@@ -55,8 +55,9 @@ class Question:
 
 
 def _numbers(verdict: Verdict) -> SimpleNamespace:
-    read = (math.nan if number is None else number for number in (verdict.effect, verdict.low, verdict.high))
-    return SimpleNamespace(**dict(zip(("effect", "low", "high"), read, strict=True)), seeds=verdict.seeds)
+    effect, low, high = (math.nan if n is None else n for n in (verdict.effect, verdict.low, verdict.high))
+    times = 10 ** abs(effect) if abs(effect) < 12 else math.nan
+    return SimpleNamespace(effect=effect, low=low, high=high, times=times, seeds=verdict.seeds)
 
 
 def _undecided(count: int) -> Bilingual:

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from clearhead.batches.sampling import BatchSpec
 from clearhead.errors import InputError, did_you_mean
@@ -18,6 +18,7 @@ from clearhead.text.tokenized import TextSpec
 from clearhead.training.spec import TrainingSpec
 
 BUDGETS = ("steps", "tokens", "seconds")
+SIZES = ("sequences", "tokens")
 
 
 class Recipe(SpecModel):
@@ -28,7 +29,7 @@ class Recipe(SpecModel):
     model: dict[str, Any]
     objective: dict[str, Any]
     training: TrainingSpec
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
 
 
 def recipe_names() -> list[str]:
@@ -52,35 +53,30 @@ def read_recipe(name: str) -> dict[str, Any]:
 def resolve(data: Mapping[str, Any], overrides: Iterable[str] = ()) -> Recipe:
     """The recipe that plain data and dotted overrides give, checked to the last field. Raises `InputError`.
 
-    A budget that is overridden (`training.steps=`, `.tokens=` or `.seconds=`) takes the place of the one that stands.
+    A budget (`training.steps`, `.tokens`, `.seconds`) or batch size (`batches.sequences`, `.tokens`) that is overridden
+    takes the place of the one that stands.
     """
     merged = dict(data)
     for assignment in overrides:
         section, _, field = assignment.partition("=")[0].partition(".")
-        if section == "training" and field in BUDGETS:
-            merged[section] = {key: kept for key, kept in merged.get(section, {}).items() if key not in BUDGETS}
-        if section == "batches" and field in {"sequences", "tokens"}:
-            merged[section] = {
-                **{key: kept for key, kept in merged.get(section, {}).items() if key not in {"sequences", "tokens"}},
-                "sequences": "",
-                "tokens": "",
-            }
+        rivals = {"training": BUDGETS, "batches": SIZES}.get(section, ())
+        stands = merged.get(section)
+        if field in rivals and isinstance(stands, dict):
+            merged[section] = {key: kept for key, kept in stands.items() if key not in rivals}
         merged = override(merged, [assignment])
     recipe = validate(Recipe, merged)
-    return recipe.model_copy(
-        update={
-            "model": _named(recipe.model, "model", models).model_dump(mode="json"),
-            "objective": _named(recipe.objective, "objective", objectives).model_dump(mode="json"),
-        }
-    )
+    chosen = {
+        "model": _chosen(recipe.model, "model", models),
+        "objective": _chosen(recipe.objective, "objective", objectives),
+    }
+    return recipe.model_copy(update=chosen)
 
 
-def _named(section: Mapping[str, Any], where: str, menu: Any) -> BaseModel:
-    if "name" not in section:
+def _chosen(section: Mapping[str, Any], where: str, menu: Any) -> dict[str, Any]:
+    """The section with every field of the `Spec` that its name chooses."""
+    fields = dict(section)
+    if "name" not in fields:
         raise InputError(f"{where}.name: this key is missing")
-    spec: type[BaseModel] = menu.load(section["name"]).Spec
-    return validate(spec, {key: value for key, value in section.items() if key != "name"} | _kept(spec, section), where)
-
-
-def _kept(spec: type[BaseModel], section: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": section["name"]} if "name" in spec.model_fields else {}
+    name = fields.pop("name")
+    spec: type[BaseModel] = menu.load(name).Spec
+    return {"name": name, **validate(spec, fields, where).model_dump(mode="json")}

@@ -24,7 +24,7 @@ def attention(
     """
     blocks = []
     for block, group in zip(layout.fold(qkv), layout.groups, strict=True):
-        query, key, value = block.permute(2, 0, 3, 1, 4).unbind()  # (b, H, t, d) each
+        query, key, value = (part.transpose(1, 2) for part in block.unbind(2))  # (b, H, t, d) each
         plain = bias is None and mask == CAUSAL
         seen = None if plain else _as_kernel_mask(mask, bias, group.real, query)
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=seen, is_causal=plain, scale=scale)

@@ -6,7 +6,7 @@ one of them has.
 
 from __future__ import annotations
 
-import zlib
+import hashlib
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -66,4 +66,5 @@ def initialize_embeddings(module: nn.Module, seed: int, *, std: float) -> None:
 
 
 def _generator(seed: int, name: str) -> torch.Generator:
-    return torch.Generator().manual_seed(seed * 2**32 + zlib.crc32(name.encode()))
+    digest = hashlib.blake2b(f"{seed} {name}".encode(), digest_size=4).digest()  # torch's CPU generator reads 32 bits
+    return torch.Generator().manual_seed(int.from_bytes(digest, "big"))

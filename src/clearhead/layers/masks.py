@@ -80,7 +80,7 @@ def window(width: int) -> Mask:
 
 
 def prefix(length: int) -> Mask:
-    """The first `length` keys; `causal() | prefix(n)` is a prefix language model (Raffel et al. 2019, arXiv:1910.10683)."""
+    """The first `length` keys; `causal() | prefix(n)` is a prefix LM (Raffel et al. 2019, arXiv:1910.10683, 3.2.1)."""
     return Mask(functools.partial(_at_the_start, length))
 
 

@@ -91,9 +91,10 @@ class BatchNormPerPosition(nn.Module):
     """w (x - mean_t) / sqrt(var_t + eps) + b, for each feature and each position t over the sequences that reach t, as
     in recurrent nets (Cooijmans et al. 2016, arXiv:1603.09025, 3). w and b are shared by all positions.
 
-    A position that only one sequence of the batch reaches has no statistics of its own and takes those of all real
-    tokens. var_t is at least 1 % of the variance of all real tokens: where all sequences hold the same token (a begin
-    token) it is 0, and dividing by it would blow up the difference between the running mean and the mean.
+    A position has no statistics of its own, and takes those of all real tokens, where one sequence of the batch alone
+    reaches it, or where all tokens are alike: their variance, averaged over features, is below 1 % of that of all real
+    tokens. At a begin token it would be 0, and dividing by it blows up what the running mean lags behind the mean. For
+    the same reason no feature's var_t is taken below 1 % of its variance over all real tokens.
 
     Evaluation takes running averages for each of the first 512 positions (all batches weigh alike until a batch's
     weight has fallen to 0.1); a position that training has not met takes the averages over all tokens.
@@ -125,7 +126,7 @@ class BatchNormPerPosition(nn.Module):
 
     def _of_batch(self, grid: Tensor, x: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         real = layout.real_grid.unsqueeze(-1)  # (B, T, 1)
-        count = real.sum(0)  # (T, 1)
+        count = real.sum(0, dtype=self.running_mean.dtype)  # (T, 1)
         mean = (grid * real).sum(0) / count.clamp(min=1)  # (T, D)
         var = ((grid - mean) * real).square().sum(0) / count.clamp(min=1)
         tokens = layout.take_real(x)
@@ -163,9 +164,10 @@ class BatchNormPerPosition(nn.Module):
 def _guarded(
     mean: Tensor, var: Tensor, known: Tensor, pooled_mean: Tensor, pooled_var: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Statistics per position (T, D), the pooled ones (D,) where none are `known` (T, 1); no variance near 0."""
-    var = torch.where(known, torch.maximum(var, LEAST_VARIANCE * pooled_var), pooled_var)
-    return torch.where(known, mean, pooled_mean), var
+    """Statistics per position (T, D), the pooled ones (D,) where none are `known` (T, 1) or all tokens are alike."""
+    own = known & (var.mean(-1, keepdim=True) > LEAST_VARIANCE * pooled_var.mean())  # (T, 1)
+    var = torch.where(own, torch.maximum(var, LEAST_VARIANCE * pooled_var), pooled_var)
+    return torch.where(own, mean, pooled_mean), var
 
 
 class NoNorm(nn.Module):

@@ -43,7 +43,7 @@ class LearnedPositions(nn.Module):
         if layout.longest > self.table.num_embeddings:
             raise InputError(
                 f"model.positions: a sequence of {layout.longest} tokens is longer than the "
-                f"{self.table.num_embeddings} learned positions; raise text.max_length or take rotary, sinusoidal, alibi"
+                f"{self.table.num_embeddings} learned ones; raise text.max_length, or take rotary, sinusoidal or alibi"
             )
         place: Tensor = self.table(layout.position_ids)
         return x + place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from clearhead.batches.layout import Layout
@@ -25,5 +26,7 @@ class LSTM(nn.Module):
         return self._run(x, layout)
 
     def _run(self, x: Tensor, layout: Layout) -> Tensor:
-        states, _ = self.cell(layout.grid(x))  # (B, T, hidden)
+        # In bf16, torch's kernel fails on a CPU without the instructions.
+        with torch.autocast(x.device.type, enabled=False):
+            states, _ = self.cell(layout.grid(x.to(self.cell.all_weights[0][0].dtype)))  # (B, T, hidden)
         return layout.flat(states)

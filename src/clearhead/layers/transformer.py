@@ -38,7 +38,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, layout: Layout) -> Tensor:
         if self.norm_place == "pre":
             x = x + self.dropout(self.attention(self.attention_norm(x, layout), layout))
-            return x + self.dropout(self.feedforward(self.feedforward_norm(x, layout)))
-        x = self.attention_norm(x + self.dropout(self.attention(x, layout)), layout)
-        x = self.feedforward_norm(x + self.dropout(self.feedforward(x)), layout)
+            x = x + self.dropout(self.feedforward(self.feedforward_norm(x, layout)))
+        else:
+            x = self.attention_norm(x + self.dropout(self.attention(x, layout)), layout)
+            x = self.feedforward_norm(x + self.dropout(self.feedforward(x)), layout)
         return x

@@ -104,7 +104,9 @@ class Elmo(nn.Module):
 
 def build(spec: Spec, vocabulary_size: int, max_length: int) -> Elmo:
     """The trunk for `vocabulary_size` token ids. No part of it depends on `max_length`."""
-    return built(functools.partial(_assembled, spec, vocabulary_size), functools.partial(_initialize, spec))
+    make = functools.partial(_assembled, spec, vocabulary_size)
+    model: Elmo = built(make, functools.partial(_initialize, spec))
+    return model
 
 
 def _assembled(spec: Spec, vocabulary_size: int) -> Elmo:

@@ -106,7 +106,8 @@ class Transformer(nn.Module):
 def build_transformer(spec: TransformerSpec, mask: Mask, vocabulary_size: int, max_length: int) -> Transformer:
     """The trunk of `spec` whose tokens see what `mask` lets them."""
     make = functools.partial(_assembled, spec, mask, vocabulary_size, max_length)
-    return built(make, functools.partial(initialize_transformer, std=spec.initializer_range))
+    model: Transformer = built(make, functools.partial(initialize_transformer, std=spec.initializer_range))
+    return model
 
 
 def _assembled(spec: TransformerSpec, mask: Mask, vocabulary_size: int, max_length: int) -> Transformer:

@@ -6,9 +6,8 @@ GPT-2 itself is norm_place pre, learned positions and hidden_act gelu_tanh.
 from __future__ import annotations
 
 from clearhead.layers.masks import causal
-from clearhead.models.transformer import Transformer
+from clearhead.models.transformer import Transformer, build_transformer
 from clearhead.models.transformer import TransformerSpec as Spec
-from clearhead.models.transformer import build_transformer
 
 __all__ = ["Spec", "build"]
 

@@ -6,9 +6,8 @@ BERT itself is norm_place post with embedding_norm, learned positions, 2 token t
 from __future__ import annotations
 
 from clearhead.layers.masks import full
-from clearhead.models.transformer import Transformer
+from clearhead.models.transformer import Transformer, build_transformer
 from clearhead.models.transformer import TransformerSpec as Spec
-from clearhead.models.transformer import build_transformer
 
 __all__ = ["Spec", "build"]
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import torch
 from torch import nn
 
 from clearhead.batches.batch import Batch
+from clearhead.layers.initialization import built, initialize_transformer
 from clearhead.models.states import States
-from clearhead.objectives.decoder import embedding_matrix, hidden_width, vocabulary_decoder
+from clearhead.objectives.decoder import INITIAL_STD, embedding_matrix, hidden_width, tie
 from clearhead.objectives.loss import Loss, asked_places, token_loss
 from clearhead.objectives.shifted import next_tokens, previous_tokens
 from clearhead.spec import SpecModel
@@ -32,9 +34,9 @@ class BidirectionalLM(nn.Module):
     all asked is 0.5 * (forward mean + backward mean) (Peters et al. 2018, arXiv:1802.05365, 3.1).
     """
 
-    def __init__(self, decoder: nn.Linear) -> None:
+    def __init__(self, width: int, vocabulary_size: int) -> None:
         super().__init__()
-        self.decoder = decoder
+        self.decoder = nn.Linear(width // 2, vocabulary_size)
 
     def ask(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Labels `next` and `previous` (N,), none across the ends of a sequence. Draws nothing."""
@@ -51,6 +53,8 @@ class BidirectionalLM(nn.Module):
 
 def build(spec: Spec, model: nn.Module, vocabulary: Vocabulary) -> BidirectionalLM:
     """The head for a trunk whose states are [forward; backward]."""
-    embeddings = embedding_matrix(model)
-    decoder = vocabulary_decoder(hidden_width(model) // 2, embeddings, tied=spec.tie_embeddings, bias=True)
-    return BidirectionalLM(decoder)
+    make = functools.partial(BidirectionalLM, hidden_width(model), vocabulary.size)
+    head: BidirectionalLM = built(make, functools.partial(initialize_transformer, std=INITIAL_STD))
+    if spec.tie_embeddings:
+        tie(head.decoder, embedding_matrix(model))
+    return head

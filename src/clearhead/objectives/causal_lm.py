@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import torch
 from torch import nn
 
 from clearhead.batches.batch import Batch
+from clearhead.layers.initialization import built, initialize_transformer
 from clearhead.models.states import States
-from clearhead.objectives.decoder import embedding_matrix, hidden_width, vocabulary_decoder
+from clearhead.objectives.decoder import INITIAL_STD, embedding_matrix, hidden_width, tie
 from clearhead.objectives.loss import Loss, asked_places, token_loss
 from clearhead.objectives.shifted import next_tokens
 from clearhead.spec import SpecModel
@@ -27,9 +29,9 @@ class Spec(SpecModel):
 class CausalLM(nn.Module):
     """-log p(x[t+1] | h[t]) with logits h W^T, for every t that has a next token in its sequence."""
 
-    def __init__(self, decoder: nn.Linear) -> None:
+    def __init__(self, width: int, vocabulary_size: int) -> None:
         super().__init__()
-        self.decoder = decoder
+        self.decoder = nn.Linear(width, vocabulary_size, bias=False)
 
     def ask(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Labels `next` (N,): the token after each one, none across the end of a sequence. Draws nothing."""
@@ -44,5 +46,8 @@ class CausalLM(nn.Module):
 
 def build(spec: Spec, model: nn.Module, vocabulary: Vocabulary) -> CausalLM:
     """The head for a trunk whose states at t have seen nothing after t."""
-    embeddings = embedding_matrix(model)
-    return CausalLM(vocabulary_decoder(hidden_width(model), embeddings, tied=spec.tie_embeddings, bias=False))
+    make = functools.partial(CausalLM, hidden_width(model), vocabulary.size)
+    head: CausalLM = built(make, functools.partial(initialize_transformer, std=INITIAL_STD))
+    if spec.tie_embeddings:
+        tie(head.decoder, embedding_matrix(model))
+    return head

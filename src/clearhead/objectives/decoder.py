@@ -21,22 +21,14 @@ def hidden_width(model: nn.Module) -> int:
     return cast(int, model.width)
 
 
-def vocabulary_decoder(width: int, embeddings: nn.Parameter, *, tied: bool, bias: bool) -> nn.Linear:
-    """`x @ W.T + b` from `width` features to the vocabulary; `tied` makes W the embeddings themselves.
+def tie(decoder: nn.Linear, embeddings: nn.Parameter) -> None:
+    """Makes the projection's matrix the embeddings themselves (Press & Wolf 2016, arXiv:1608.05859).
 
-    Tying: Press & Wolf 2016, arXiv:1608.05859. Raises `InputError` where the widths forbid it.
+    Raises `InputError` where the widths forbid it.
     """
-    vocabulary_size, embedding_width = embeddings.shape
-    if tied and width != embedding_width:
+    if decoder.weight.shape != embeddings.shape:
         raise InputError(
-            f"objective.tie_embeddings: states of width {width} do not fit embeddings of width {embedding_width}; "
-            "set it to false"
+            f"objective.tie_embeddings: states of width {decoder.in_features} do not fit embeddings of width "
+            f"{embeddings.shape[1]}; set it to false"
         )
-    decoder = nn.Linear(width, vocabulary_size, bias=bias)
-    if tied:
-        decoder.weight = embeddings
-    else:
-        nn.init.normal_(decoder.weight, std=INITIAL_STD)
-    if bias:
-        nn.init.zeros_(decoder.bias)
-    return decoder
+    decoder.weight = embeddings

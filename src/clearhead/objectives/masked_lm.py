@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import replace
 
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clearhead.batches.batch import Batch
+from clearhead.layers.initialization import built, initialize_transformer
 from clearhead.models.states import States
-from clearhead.objectives.decoder import INITIAL_STD, embedding_matrix, hidden_width, vocabulary_decoder
+from clearhead.objectives.decoder import INITIAL_STD, embedding_matrix, hidden_width, tie
 from clearhead.objectives.loss import NOT_ASKED, Loss, asked_places, token_loss
 from clearhead.spec import SpecModel
 from clearhead.text.tokenizers import Vocabulary
@@ -44,13 +46,13 @@ class Spec(SpecModel):
 class MaskedLM(nn.Module):
     """-log p(x[t] | h[t]) over the chosen t, with logits LN(gelu(h A + a)) W^T + b, W the token embeddings."""
 
-    def __init__(self, spec: Spec, vocabulary: Vocabulary, dense: nn.Linear, decoder: nn.Linear) -> None:
+    def __init__(self, spec: Spec, vocabulary: Vocabulary, width: int, embedding_width: int) -> None:
         super().__init__()
         self.spec = spec
         self.vocabulary = vocabulary
-        self.dense = dense
-        self.norm = nn.LayerNorm(dense.out_features)
-        self.decoder = decoder
+        self.dense = nn.Linear(width, embedding_width)
+        self.norm = nn.LayerNorm(embedding_width)
+        self.decoder = nn.Linear(embedding_width, vocabulary.size)
 
     def ask(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Labels `masked` (N,), and token ids in which those labels are hidden.
@@ -93,8 +95,8 @@ def first_word(vocabulary: Vocabulary) -> int:
 def build(spec: Spec, model: nn.Module, vocabulary: Vocabulary) -> MaskedLM:
     """BERT's head: dense, gelu, layer norm, then the vocabulary."""
     embeddings = embedding_matrix(model)
-    dense = nn.Linear(hidden_width(model), embeddings.shape[1])
-    nn.init.normal_(dense.weight, std=INITIAL_STD)
-    nn.init.zeros_(dense.bias)
-    decoder = vocabulary_decoder(embeddings.shape[1], embeddings, tied=spec.tie_embeddings, bias=True)
-    return MaskedLM(spec, vocabulary, dense, decoder)
+    make = functools.partial(MaskedLM, spec, vocabulary, hidden_width(model), embeddings.shape[1])
+    head: MaskedLM = built(make, functools.partial(initialize_transformer, std=INITIAL_STD))
+    if spec.tie_embeddings:
+        tie(head.decoder, embeddings)
+    return head

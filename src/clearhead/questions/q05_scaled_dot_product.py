@@ -215,9 +215,9 @@ CLAIMS = [
             "d_k=1024 不缩放时，logit 处梯度的中位数小 100 倍以上",
         ),
         Bilingual(
-            "Unscaled at d_k 1024, the median gradient at the logits was 10^{typical_gradient_vanishes.effect:.1f} "
-            "times that of the scaled layer.",
-            "d_k=1024 不缩放时，logit 处梯度的中位数是缩放时的 10^{typical_gradient_vanishes.effect:.1f} 倍。",
+            "Unscaled at d_k 1024, the median gradient at the logits was {typical_gradient_vanishes.times:,.0f} times "
+            "smaller than when scaled.",
+            "d_k=1024 不缩放时，logit 处梯度的中位数比缩放时小 {typical_gradient_vanishes.times:,.0f} 倍。",
         ),
         Bilingual("The median gradient did not fall a hundredfold.", "梯度的中位数没有降到百分之一以下。"),
     ),
@@ -306,10 +306,10 @@ CLAIMS = [
         ),
         Bilingual(
             "Other softmaxes usually go without because their logits do not grow with the width, and because "
-            "cross-entropy's gradient p - y survives saturation, where attention's falls to "
-            "10^{cross_entropy_keeps_gradient.effect:.1f} of it.",
-            "其他 softmax 通常不需要：logit 不随宽度增大，而且饱和时交叉熵的梯度 p−y 仍在，注意力的梯度只有它的 "
-            "10^{cross_entropy_keeps_gradient.effect:.1f} 倍。",
+            "cross-entropy's gradient p - y survives saturation, where attention's is "
+            "{cross_entropy_keeps_gradient.times:,.0f} times smaller.",
+            "其他 softmax 通常不需要：logit 不随宽度增大，而且饱和时交叉熵的梯度 p−y 仍在，注意力的梯度比它小 "
+            "{cross_entropy_keeps_gradient.times:,.0f} 倍。",
         ),
         Bilingual("Attention's gradient was not a hundredfold below.", "注意力的梯度没有小百倍以上。"),
     ),

@@ -40,7 +40,7 @@ def panel(view: View, summary: Summary, names: Mapping[Scalar, str], language: L
         ),
     }
     if grouped:
-        axes[f"{position}Offset"] = {"field": "series", "type": "nominal", "sort": list(names.values())}
+        axes[f"{position}Offset"] = {"field": "series", "type": "nominal", "scale": {"domain": list(names.values())}}
     shown = legend(names) if grouped else None
     said = pointer(view, language, axis_title(view.x, language) or " ")
     layers: list[dict[str, Any]] = [] if view.y.log else [_bars(axes, names, shown, said), _zero(value)]
@@ -67,8 +67,8 @@ def _shelves(field: str, names: list[str], title: str | None) -> dict[str, Any]:
     return {
         "field": field,
         "type": "nominal",
-        "sort": names,
-        "scale": {"paddingInner": 0.3, "paddingOuter": 0.2},
+        "sort": None,
+        "scale": {"domain": names, "paddingInner": 0.3, "paddingOuter": 0.2},
         "axis": {"title": title, "labelAngle": 0, "domain": False, "ticks": False, "grid": False, "labelColor": INK},
     }
 

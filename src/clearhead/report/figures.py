@@ -41,7 +41,7 @@ def figure(view: View, evidence: Evidence, language: Language, *, titled: bool =
         "$schema": SCHEMA,
         "config": config(),
         "data": {"values": _values(view, summary, names, language, as_bars)},
-        **_framed(view, summary, draw(view, summary, names, language), language),
+        **_framed(summary, draw(view, summary, names, language)),
     }
     if titled:
         said = [line for note in notes(view, summary, language) for line in wrap(note, 105)]
@@ -52,7 +52,7 @@ def figure(view: View, evidence: Evidence, language: Language, *, titled: bool =
 def _values(
     view: View, summary: Summary, names: Mapping[Scalar, str], language: Language, as_bars: bool
 ) -> list[dict[str, Any]]:
-    """One datum a mark, under our own field names: what a user named never becomes a key."""
+    """One datum a mark, under our own field names: what a user named becomes no key and enters no expression."""
     dashes = {level: DASHES[i % len(DASHES)] for i, level in enumerate(names)}
     facets, places = facet_names(view, summary, language), place_names(view, summary, language)
 
@@ -65,6 +65,7 @@ def _values(
             "high": None if mark.high is None else _short(mark.high),
             "series": names[mark.series],
             "facet": facets[mark.facet],
+            "panel": summary.facets.index(mark.facet),
             "shown": " ".join(filter(None, with_interval(mark.centre, mark.low, mark.high))),
             "n": len(mark.seeds),
             **({"seeds": [_short(seed) for seed in mark.seeds]} if as_bars else {"dash": dashes[mark.series]}),
@@ -77,16 +78,15 @@ def _short(number: float) -> float:
     return float(f"{number:.{DIGITS}g}")
 
 
-def _framed(view: View, summary: Summary, panel: Spec, language: Language) -> Spec:
+def _framed(summary: Summary, panel: Spec) -> Spec:
     """One panel as wide as the page, or a panel for each facet."""
     if len(summary.facets) < 2:
         return {"width": WIDTH, "autosize": {"type": "fit-x", "contains": "padding"}, **panel}
     columns = min(3, len(summary.facets))
-    order = list(facet_names(view, summary, language).values())
     outer = {name: panel.pop(name) for name in ("padding",) if name in panel}
     width = WIDTH // columns - 74
     return {
-        "facet": {"field": "facet", "type": "nominal", "title": None, "sort": order},
+        "facet": {"field": "facet", "type": "nominal", "title": None, "sort": {"field": "panel", "op": "min"}},
         "columns": columns,
         "spec": {"width": width, **panel},
         **outer,

@@ -12,9 +12,11 @@ from clearhead.experiments.views import Axis, View
 from clearhead.report.numbers import plain
 from clearhead.report.summaries import Summary
 from clearhead.report.words import printable, read
+from clearhead.report.wrapping import shortened
 
 MOST_TICKS = 9
 LINE = 15.0
+WIDEST = 40
 _EXPONENTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -44,8 +46,13 @@ def level_name(view: View, field: str, level: Scalar, language: Language) -> str
 
 
 def _distinct(names: Mapping[Scalar, str]) -> dict[Scalar, str]:
-    taken = list(names.values())
-    return {level: name if taken.count(name) == 1 else f"{name} ({printable(level)})" for level, name in names.items()}
+    """Short names, numbered where two would be the same."""
+    # Vega cuts by code units, which can halve a character; so nothing is left for it to cut.
+    short = {level: shortened(name, WIDEST) for level, name in names.items()}
+    taken = list(short.values())
+    return {
+        level: name if taken.count(name) == 1 else f"{name} ({i})" for i, (level, name) in enumerate(short.items(), 1)
+    }
 
 
 def axis_title(axis: Axis, language: Language) -> str:

@@ -19,7 +19,6 @@ from clearhead.report.summaries import Mark, Summary
 HEIGHT, PANEL_HEIGHT = 300, 190
 MOST_POINTS = 12
 NAME_CELLS = 26
-CELL = 6.6
 
 
 def panel(view: View, summary: Summary, names: Mapping[Scalar, str], language: Language) -> dict[str, Any]:
@@ -40,8 +39,9 @@ def panel(view: View, summary: Summary, names: Mapping[Scalar, str], language: L
         layers.append(_names(ends))
     frame: dict[str, Any] = {"height": height, "layer": layers}
     if ends:
+        # The names count as part of the drawing; a reader's wider font gets some spare room.
         widest = max(cell_len(end["name"]) for end in ends)
-        frame["padding"] = {"left": 5, "top": 5, "bottom": 5, "right": 16 + widest * CELL}
+        frame["padding"] = {"left": 5, "top": 5, "bottom": 5, "right": 5 + widest}
     return frame
 
 

@@ -2,6 +2,7 @@
 
 const NARROW = 520;
 const GAP = 74;
+const LONG = 16;
 
 function layersOf(spec) {
   return (spec.spec || spec).layer;
@@ -12,26 +13,30 @@ function fitted(spec, width) {
   if (copy.facet) {
     copy.columns = width < NARROW ? 1 : copy.columns;
     copy.spec.width = Math.floor(width / copy.columns) - GAP;
-    return copy;
+  } else {
+    copy.width = width;
   }
-  copy.width = width;
-  if (width < NARROW && layersOf(copy).some((layer) => layer.name === "names")) {
-    withLegend(copy);
+  if (width < NARROW) {
+    narrowLegend(copy);
   }
   return copy;
 }
 
-// Where there is no room for names at the ends of the lines, a legend takes their place.
-function withLegend(spec) {
-  spec.layer = spec.layer.filter((layer) => layer.name !== "names");
-  delete spec.padding;
-  const pointed = spec.layer.some((layer) => layer.encoding && layer.encoding.shape);
-  const legend = pointed ? { title: null, columns: 2 } : { title: null, columns: 2, symbolType: "stroke" };
-  for (const layer of spec.layer) {
+// Where there is no room for names at the ends of the lines, a legend takes their place; long names stand in a column.
+function narrowLegend(spec) {
+  const layers = layersOf(spec);
+  const named = layers.some((layer) => layer.name === "names");
+  if (named) {
+    layers.splice(0, layers.length, ...layers.filter((layer) => layer.name !== "names"));
+    delete spec.padding;
+  }
+  const pointed = layers.some((layer) => layer.encoding && layer.encoding.shape);
+  for (const layer of layers) {
     for (const channel of ["color", pointed ? "shape" : "strokeDash"]) {
       const encoding = layer.encoding && layer.encoding[channel];
-      if (encoding && encoding.field === "series") {
-        encoding.legend = legend;
+      if (encoding && encoding.field === "series" && (named || encoding.legend)) {
+        const columns = Math.max(...encoding.scale.domain.map((name) => name.length)) > LONG ? 1 : 2;
+        encoding.legend = { title: null, columns, ...(pointed ? {} : { symbolType: "stroke" }) };
       }
     }
   }

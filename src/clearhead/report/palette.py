@@ -40,46 +40,49 @@ def colour_rules(prefix: str = "") -> str:
     )
 
 
+_TEXT = {"labelColor": MUTED, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12.5, "labelLimit": 0}
+_AXIS = {
+    **_TEXT,
+    "titleFontWeight": 400,
+    "titlePadding": 9,
+    "labelPadding": 5,
+    "gridColor": GRID,
+    "domainColor": RULE,
+    "tickColor": RULE,
+    "tickSize": 4,
+}
+_LEGEND = {
+    **_TEXT,
+    "titleFontWeight": 400,
+    "orient": "top",
+    "direction": "horizontal",
+    "symbolSize": 90,
+    "symbolOpacity": 1,
+    "symbolStrokeWidth": 2,
+    "columnPadding": 18,
+}
+_TITLE = {
+    "color": INK,
+    "subtitleColor": MUTED,
+    "fontSize": 15,
+    "subtitleFontSize": 12,
+    "fontWeight": 600,
+    "anchor": "start",
+    "frame": "group",
+    "offset": 14,
+    "subtitlePadding": 5,
+}
+
+
 def config() -> dict[str, Any]:
     """The Vega-Lite theme: transparent ground, quiet axes, sizes that stay readable when scaled down."""
-    text = {"labelColor": MUTED, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12.5}
     return {
         "background": "transparent",
         "font": FONT,
         "aria": False,
         "view": {"stroke": None},
-        "axis": {
-            **text,
-            "titleFontWeight": 400,
-            "titlePadding": 9,
-            "labelPadding": 5,
-            "gridColor": GRID,
-            "domainColor": RULE,
-            "tickColor": RULE,
-            "tickSize": 4,
-            "labelLimit": 260,
-        },
-        "legend": {
-            **text,
-            "titleFontWeight": 400,
-            "orient": "top",
-            "direction": "horizontal",
-            "labelLimit": 300,
-            "symbolSize": 90,
-            "symbolOpacity": 1,
-            "symbolStrokeWidth": 2,
-            "columnPadding": 18,
-        },
-        "header": {**text, "labelFontWeight": 600, "labelColor": INK},
-        "title": {
-            "color": INK,
-            "subtitleColor": MUTED,
-            "fontSize": 15,
-            "subtitleFontSize": 12,
-            "fontWeight": 600,
-            "anchor": "start",
-            "frame": "group",
-            "offset": 14,
-            "subtitlePadding": 5,
-        },
+        "axis": _AXIS,
+        "legend": _LEGEND,
+        "header": {**_TEXT, "labelFontWeight": 600, "labelColor": INK},
+        "title": _TITLE,
     }

@@ -158,10 +158,10 @@ def facts_list(record: Mapping[str, Any]) -> Html:
 
 def _fact(value: object) -> str:
     if isinstance(value, Mapping) and all(not isinstance(inner, Mapping | list) for inner in value.values()):
-        return ", ".join(f"{key} {inner}" for key, inner in value.items())
+        return " · ".join(f"{key} {_fact(inner)}" for key, inner in value.items())
     if isinstance(value, Mapping | list | tuple):
         return json.dumps(value, ensure_ascii=False)
-    return str(value)
+    return plain(value, 3) if isinstance(value, float) else str(value)
 
 
 def command(words: str) -> Html:

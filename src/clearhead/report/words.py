@@ -10,7 +10,7 @@ from typing import Any
 from clearhead.bilingual import Bilingual, Language
 from clearhead.report.numbers import difference, duration, plain, whole, with_interval
 
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 ROUNDING = 1e-9
 
 

@@ -29,6 +29,11 @@ def wrap(text: str, width: int) -> list[str]:
     return [*lines, line.rstrip(" ")] if line.strip(" ") or not lines else lines
 
 
+def shortened(text: str, width: int) -> str:
+    """`text`, cut to `width` cells with an ellipsis where it is longer."""
+    return text if cell_len(text) <= width else _head(text, width - 1) + "…"
+
+
 def _head(word: str, width: int) -> str:
     """The longest start of a word that fits, one character at least."""
     end = 1

@@ -47,7 +47,9 @@ def decoded(path: Path, encoding: str) -> Iterator[str]:
                 start = len(text[: text.index("\0")].encode(encoding))
                 _refuse(path, encoding, pending + raw, start, offset - len(pending), line, nul=True)
             text = newlines.decode(text, final=not following)
-            yield text.removeprefix("\ufeff") if offset <= len(pending) else text
+            at_start = offset == len(pending)
+            if text := text.removeprefix("\ufeff") if at_start else text:
+                yield text
             if not following:
                 return
             offset += len(raw)

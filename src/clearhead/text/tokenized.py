@@ -66,9 +66,9 @@ class TextSpec(SpecModel):
     tokenizer: Kind = "bpe"
     vocabulary_size: int = 1024
     unit: Unit = "sentence"
-    max_length: int = Field(64, ge=3)
-    validation_fraction: float = Field(0.1, gt=0, le=0.5)
-    max_characters: int = Field(2_000_000, ge=10_000)
+    max_length: int = Field(default=64, ge=3)
+    validation_fraction: float = Field(default=0.1, gt=0, le=0.5)
+    max_characters: int = Field(default=2_000_000, ge=10_000)
 
     @field_validator("vocabulary_size")
     @classmethod
