@@ -153,7 +153,7 @@ def _written(
         figures=write_figures(question.figures, evidence, folder),
         corpus=corpus,
         facts=facts,
-        evidence=str(evidence.table().write(folder / "evidence.jsonl")),
+        evidence=str(evidence.write(folder / "evidence.jsonl")),
         report=str(folder / "report.html"),
         seconds=round(time.monotonic() - started, 1),
     ).model_dump(mode="json")

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 TEXT = click.option("--text", metavar="PATH", help="Your text: a file or a folder of .txt. Default: Python's docs.")
 ENCODING = click.option("--encoding", default="utf-8", show_default=True, help="The encoding of the text.")
-MOST_SEED = 2**32 - 1
-SEED = click.option("--seed", type=click.IntRange(0, MOST_SEED), default=0, show_default=True, help="Which set of paired seeds.")
+SEEDS = click.IntRange(0, 2**32 - 1)
+SEED = click.option("--seed", type=SEEDS, default=0, show_default=True, help="Which set of paired seeds.")
 OUT = click.option("--out", type=Path, default=Path("runs"), show_default=True, help="The folder for runs.")
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")
 LANG = click.option("--lang", metavar="en|zh|both", help="Your locale's by default.")

@@ -128,14 +128,14 @@ def _written(
         budget=budget,
         seeds=variation.seeds,
         arms=[_arm(name, variation, evidence, judged.get(name)) for name in variation.arms],
-        smallest_detectable=finite(max((one.detectable for one in judged.values()), default=None)),
+        smallest_detectable=max(filter(math.isfinite, (one.detectable for one in judged.values())), default=None),
         tuning_seconds=round(facts["seconds"].get(f"{NAME}.sweep", 0.0), 1),
         corpus=CorpusRecord(
             name=corpus.name, sha256=corpus.sha256, tokens=len(text.train.ids) + len(text.validation.ids)
         ),
         facts=facts,
         figures=write_figures(views, evidence, folder),
-        evidence=str(evidence.table().write(folder / "evidence.jsonl")),
+        evidence=str(evidence.write(folder / "evidence.jsonl")),
         report=str(folder / "report.html"),
         seconds=round(time.monotonic() - started, 1),
     ).model_dump(mode="json")

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,11 @@ from typing import Any
 
 import pytest
 
+from clearhead.experiments import trained
+
 HERE = Path(__file__).parent
+Command = Callable[..., Any]
+Asked = Callable[[Path], list[Any]]
 ASK = (sys.executable, str(HERE / "tiny.py"), "ask", "90", "--json")
 FIRST_LOOK = 12  # arms x widths x seeds
 HELD_BACK = 4  # those of the third seed
@@ -27,9 +32,10 @@ def environment(**added: object) -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", **{name: str(value) for name, value in added.items()}}
 
 
-def asked(prose: Path, out: Path, *before: str, **added: object) -> subprocess.CompletedProcess[str]:
+def disturbed(prose: Path, out: Path, *before: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """The tiny question in a process of its own, which something is done to."""
     command = [*before, *ASK, "--text", str(prose), "--out", str(out)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment(**added), timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=60, **options)
 
 
 def refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
@@ -41,103 +47,89 @@ def refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
     assert done.returncode == 1
 
 
-def numbers(answer: dict[str, Any]) -> list[Any]:
-    """All that a repetition must give again: the claims and every row of the evidence."""
-    return [answer["answer"], answer["claims"], Path(answer["evidence"]).read_text(encoding="utf-8").splitlines()]
+@pytest.fixture
+def asked(clearhead: Command, prose: Path) -> Callable[[Path], list[Any]]:
+    """Asks in this process; gives all that a repetition must give again: the claims and every row of the evidence."""
 
+    def numbers(out: Path) -> list[Any]:
+        found = clearhead("ask", 90, "--json", "--text", prose, "--out", out)
+        assert (found.code, found.err) == (0, "")
+        answer = json.loads(found.out)
+        return [answer["answer"], answer["claims"], Path(answer["evidence"]).read_text(encoding="utf-8").splitlines()]
 
-@pytest.fixture(scope="module")
-def undisturbed(shared_folder: Path) -> Callable[[Path], list[Any]]:
-    """The numbers of the same ask without any disturbance, asked once."""
-    kept: list[Any] = []
-
-    def once(prose: Path) -> list[Any]:
-        if not kept:
-            done = asked(prose, shared_folder / "undisturbed")
-            assert (done.returncode, done.stderr) == (0, "")
-            kept.extend(numbers(json.loads(done.stdout)))
-        return kept
-
-    return once
+    return numbers
 
 
 def finished_cells(out: Path) -> int:
     return len(list((out / "cells").glob("*.json")))
 
 
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where every cell that is really measured leaves a line."""
+    monkeypatch.setenv("TINY_LOG", str(tmp_path / "log"))
+    return tmp_path / "log"
+
+
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_the_next_run_goes_on_from_the_finished_cells(
-    tmp_path: Path, prose: Path, undisturbed: Callable[[Path], list[Any]], blow: signal.Signals
+    tmp_path: Path, prose: Path, asked: Asked, shared_folder: Path, log: Path, blow: signal.Signals
 ) -> None:
-    expected = undisturbed(prose)
-    out, log, hold = tmp_path / "runs", tmp_path / "log", tmp_path / "hold"
+    expected = asked(shared_folder / "undisturbed")
+    log.unlink(missing_ok=True)
+    out, hold = tmp_path / "runs", tmp_path / "hold"
     hold.touch()
-    command = [*ASK, "--text", str(prose), "--out", str(out)]
     run = subprocess.Popen(
-        command,
+        [*ASK, "--text", str(prose), "--out", str(out)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment(TINY_LOG=log, TINY_HOLD=hold),
+        env=environment(TINY_HOLD=hold),
     )
-    for _ in range(600):
+    for _ in range(1200):
         if finished_cells(out) == FIRST_LOOK - HELD_BACK:
             break
         time.sleep(0.05)
-    assert finished_cells(out) == FIRST_LOOK - HELD_BACK
     run.send_signal(blow)
     said, complained = run.communicate(timeout=30)
     assert said == ""
     if blow is signal.SIGINT:
         assert run.returncode == 130
-        assert complained.split("\n") == ["error: stopped; finished cells are kept, the same command goes on from there", ""]
+        assert complained.strip() == "error: stopped; finished cells are kept, the same command goes on from there"
+    assert finished_cells(out) == log.read_text().count("\n") == FIRST_LOOK - HELD_BACK
     assert not list(out.glob("ask-*/answer.json"))
-    assert log.read_text().count("\n") == FIRST_LOOK - HELD_BACK
-
-    again = asked(prose, out, TINY_LOG=log)
-    assert (again.returncode, again.stderr) == (0, "")
-    assert numbers(json.loads(again.stdout)) == expected
+    assert asked(out) == expected
     lines = log.read_text().splitlines()
     assert len(lines) == len(set(lines)) == WHOLE
 
 
-def test_half_an_answer_on_disk_is_not_read_as_whole(
-    tmp_path: Path, prose: Path, undisturbed: Callable[[Path], list[Any]]
-) -> None:
-    first = json.loads(asked(prose, tmp_path).stdout)
-    file = Path(first["report"]).with_name("answer.json")
-    file.write_text(file.read_text()[:-100])
+def test_half_a_file_is_not_read_as_whole(tmp_path: Path, asked: Asked, log: Path) -> None:
+    expected = asked(tmp_path)
+    (answer,) = tmp_path.glob("ask-*/answer.json")
+    answer.write_text(answer.read_text()[:-100])
     for cell in list((tmp_path / "cells").glob("*.json"))[::2]:
         cell.write_text(cell.read_text()[:10])
-    log = tmp_path / "log"
-    again = asked(prose, tmp_path, TINY_LOG=log)
-    assert numbers(json.loads(again.stdout)) == undisturbed(prose)
-    assert len(log.read_text().splitlines()) == WHOLE // 2
+    assert asked(tmp_path) == expected
+    assert len(log.read_text().splitlines()) == WHOLE + WHOLE // 2
 
 
-def test_a_file_too_large_for_the_disk(tmp_path: Path, prose: Path, undisturbed: Callable[[Path], list[Any]]) -> None:
+def test_a_file_too_large_for_the_disk(
+    tmp_path: Path, prose: Path, asked: Asked, shared_folder: Path, log: Path
+) -> None:
     """A limit on the size of a file refuses the report as a full disk does, on every machine; the cells fit in."""
-    expected = undisturbed(prose)
+    expected = asked(shared_folder / "undisturbed")
+    log.unlink(missing_ok=True)
     limit = (4096, resource.getrlimit(resource.RLIMIT_FSIZE)[1])
-    log = tmp_path / "log"
-    done = subprocess.run(
-        [*ASK, "--text", str(prose), "--out", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        env=environment(TINY_LOG=log),
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
-        timeout=60,
-    )
+    done = disturbed(prose, tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
     refused(done, str(tmp_path), "cannot write", "File too large", "--out")
     assert finished_cells(tmp_path) == WHOLE
     assert not [left for left in tmp_path.rglob(".*") if left.is_file()], "a temporary file was left behind"
-    again = asked(prose, tmp_path, TINY_LOG=log)
-    assert numbers(json.loads(again.stdout)) == expected
+    assert asked(tmp_path) == expected
     assert len(log.read_text().splitlines()) == WHOLE
 
 
 def on_a_disk(folder: Path, options: str, *then: str) -> tuple[str, ...]:
-    """A command line that runs the rest of it where `folder` is a small disk of its own, after the shell line `then`."""
+    """A command line that runs what follows it where `folder` is a small disk of its own, after the lines `then`."""
     mount = f"mount -t tmpfs -o {options} tmpfs {folder} && {' && '.join([*then, 'exec'])} \"$@\""
     return ("unshare", "--map-root-user", "--mount", "sh", "-c", mount, "sh")
 
@@ -148,30 +140,40 @@ def disk(tmp_path: Path) -> Path:
     folder.mkdir()
     able = shutil.which("unshare") and subprocess.run([*on_a_disk(folder, "size=1m"), "true"], capture_output=True)
     if not able or able.returncode:
-        pytest.skip("this machine lets nobody mount a disk of their own; the limit on file sizes is tested all the same")
+        pytest.skip("no disk can be mounted here; the limit on the size of a file is tested all the same")
     return folder
 
 
-def test_a_full_disk(disk: Path, prose: Path, undisturbed: Callable[[Path], list[Any]]) -> None:
-    undisturbed(prose)
-    fill = f"head -c 1044480 /dev/zero > {disk}/full"
-    refused(asked(prose, disk / "runs", *on_a_disk(disk, "size=1m", fill)), str(disk), "No space left on device", "--out")
+def test_a_full_disk(disk: Path, prose: Path, asked: Asked, shared_folder: Path) -> None:
+    asked(shared_folder / "undisturbed")
+    full = on_a_disk(disk, "size=1m", f"head -c 1044480 /dev/zero > {disk}/full")
+    refused(disturbed(prose, disk / "runs", *full), str(disk), "No space left on device", "--out")
 
 
-def test_a_disk_that_is_full_before_the_first_file(
-    disk: Path, prose: Path, undisturbed: Callable[[Path], list[Any]]
+def test_a_read_only_disk(disk: Path, prose: Path, asked: Asked, shared_folder: Path) -> None:
+    asked(shared_folder / "undisturbed")
+    refused(disturbed(prose, disk / "runs", *on_a_disk(disk, "ro")), str(disk), "Read-only file system", "--out")
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(
+    tmp_path: Path, asked: Asked, shared_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    undisturbed(prose)
-    fill = f"cat /dev/zero > {disk}/full 2> /dev/null; true"
-    refused(asked(prose, disk / "runs", *on_a_disk(disk, "size=1m", fill)), str(disk), "No space left on device", "--out")
-
-
-def test_a_read_only_disk(disk: Path, prose: Path, undisturbed: Callable[[Path], list[Any]]) -> None:
-    undisturbed(prose)
-    refused(asked(prose, disk / "runs", *on_a_disk(disk, "ro")), str(disk), "Read-only file system", "--out")
-
-
-def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, prose: Path) -> None:
+    expected = asked(shared_folder / "undisturbed")
     (tmp_path / "file").write_text("a file")
-    done = asked(prose, tmp_path / "runs", CLEARHEAD_CACHE=tmp_path / "file", TMPDIR=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
+    monkeypatch.setenv("CLEARHEAD_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    trained.tokenized.cache_clear()
+    assert asked(tmp_path / "runs") == expected
+    assert list((tmp_path / "clearhead").iterdir())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
+@pytest.mark.parametrize("options", [("ask", "--json"), ("ask",), ("ask", "90", "--json"), ("--help",)])
+def test_output_into_a_full_file(prose: Path, asked: Asked, shared_folder: Path, options: tuple[str, ...]) -> None:
+    asked(shared_folder / "undisturbed")
+    where = ("--text", str(prose), "--out", str(shared_folder / "undisturbed")) if "90" in options else ()
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, str(HERE / "tiny.py"), *options, *where], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (1, "error: [Errno 28] No space left on device\n")

@@ -23,6 +23,6 @@ def shifted(arm: str, seed: int, width: int) -> Measured:
         time.sleep(0.02)
     level = random.Random(f"{arm} {seed} {width}").gauss(1.0 if arm == "b" else 0.0, 0.1)
     if log := os.environ.get("TINY_LOG"):
-        with open(log, "a", encoding="utf-8") as file:
+        with Path(log).open("a", encoding="utf-8") as file:
             file.write(f"{arm} {seed} {width}\n")
     return {"level": level, "path": Along("step", {1: 0.0, 2: level})}

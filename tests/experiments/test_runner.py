@@ -13,12 +13,12 @@ import measurements
 import pytest
 
 from clearhead.bilingual import same
+from clearhead.errors import MachineError
 from clearhead.experiments import store
 from clearhead.experiments.claims import Claim, above, below, difference, near
 from clearhead.experiments.experiment import BySize, Experiment, Tune, cell
 from clearhead.experiments.fanout import CellFailedError, Fanout, Pool
 from clearhead.experiments.runner import Findings, Plan, Progress, conduct
-from clearhead.errors import MachineError
 from clearhead.text.corpora import Corpus
 
 CORPUS = Corpus("none", "0", 0, "embedded")

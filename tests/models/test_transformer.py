@@ -59,7 +59,7 @@ def test_the_schema_lists_the_menus() -> None:
         ({"hidden_size": 12, "num_attention_heads": 4, "positions": "rotary"}, "turn pairs of features"),
         ({"hidden_size": 0}, "model.hidden_size"),
         ({"dropout": 1}, "model.dropout"),
-        ({"hidden": 8}, "did you mean 'hidden_size'"),
+        ({"hiden_size": 8}, "did you mean 'hidden_size'"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(fields: dict[str, Any], told: str) -> None:

@@ -152,6 +152,20 @@ def assert_hidden(asked: Batch, label: str, answer: int, reach: Tensor) -> None:
 
 
 @pytest.mark.parametrize("name", TRUNKS)
+def test_equal_seeds_give_equal_heads_on_any_depth(name: str) -> None:
+    """Arms of a comparison that differ in the trunk start with the same head."""
+    module, trunk_module = menu.load(name), models.load(TRUNKS[name])
+    heads = []
+    for layers in (1, 3):
+        torch.manual_seed(4)
+        trunk = trunk_module.build(trunk_module.Spec(hidden_size=8, num_hidden_layers=layers), VOCABULARY.size, 16)
+        heads.append(module.build(module.Spec(tie_embeddings=False), trunk, VOCABULARY).state_dict())
+    assert heads[0].keys() == heads[1].keys()
+    assert all(torch.equal(heads[0][key], heads[1][key]) for key in heads[0])
+    assert 0.015 < heads[0]["decoder.weight"].std() < 0.025
+
+
+@pytest.mark.parametrize("name", TRUNKS)
 @pytest.mark.parametrize("tied", [True, False])
 def test_the_head_owns_no_trunk(name: str, tied: bool) -> None:
     task = build(name, tie_embeddings=tied)

@@ -16,7 +16,7 @@ from clearhead.experiments.question import Question
 from clearhead.experiments.views import View
 from clearhead.report.answer_page import answer_page
 from clearhead.report.comparison_page import comparison_page
-from clearhead.report.notebook import answer_html, mime_bundle
+from clearhead.report.notebook import answer_html
 
 VOID = {"meta", "input", "br", "hr"}
 MOST_BYTES = 2_000_000
@@ -152,7 +152,6 @@ def test_a_notebook_gets_a_card_without_scripts_or_leaking_styles(
     assert Outline(shown).open == []
     assert "<script" not in shown and "<style" not in shown
     assert "因为 q·k 的方差是 d_k。" in shown and "宽头受损" in shown
-    assert mime_bundle(record, "plain", evidence)["text/plain"] == "plain"
 
 
 def test_the_runtime_is_there_once_for_all_figures(

@@ -45,9 +45,9 @@ class Row:
     at: tuple[str, Scalar] | None = None
 
     def flat(self) -> dict[str, Any]:
-        """The row as one flat mapping: a line of `evidence.jsonl`, a datum of a figure."""
+        """The row as one flat mapping: a line of `evidence.jsonl`. `along` names the column of the axis, if any."""
         value = self.value if math.isfinite(self.value) else None
-        place = {self.at[0]: self.at[1]} if self.at else {}
+        place = {"along": self.at[0], self.at[0]: self.at[1]} if self.at else {}
         return {
             "experiment": self.experiment,
             "arm": self.arm,
@@ -108,30 +108,28 @@ class Evidence:
         seen = {row.dose[name] for row in self.rows if row.experiment == experiment and name in row.dose}
         return sorted(seen, key=lambda level: (isinstance(level, str), level))
 
-    def table(self) -> Table:
-        """The rows as one flat table: what `evidence.jsonl` holds."""
-        return Table(tuple(row.flat() for row in self.rows))
-
-
-@dataclass(frozen=True)
-class Table:
-    """Evidence as flat rows of plain data."""
-
-    rows: tuple[Mapping[str, Any], ...]
-
     def write(self, path: Path) -> Path:
-        """One JSON object a line, one line a row; whole or not at all."""
-        return write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows))
+        """`evidence.jsonl`: one JSON object a line, one line a row; whole or not at all."""
+        return write_whole(path, "".join(json.dumps(row.flat(), ensure_ascii=False) + "\n" for row in self.rows))
 
     def to_pandas(self) -> pandas.DataFrame:
-        """The table as a DataFrame. Raises `InputError` where pandas is not installed."""
+        """The table as a DataFrame, a column for every dose and axis. Raises `InputError` without pandas."""
         try:
             import pandas as pd
         except ImportError as missing:
             raise InputError("to_pandas() needs pandas: pip install 'clearhead[notebook]'") from missing
-        return pd.DataFrame(list(self.rows))
+        return pd.DataFrame([row.flat() for row in self.rows])
 
 
-def read_table(path: Path) -> Table:
-    """The table that `Table.write` wrote."""
-    return Table(tuple(json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()))
+def read_evidence(path: Path, facts: Mapping[str, Any]) -> Evidence:
+    """The evidence that `Evidence.write` wrote."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return Evidence(tuple(_row(json.loads(line)) for line in lines), facts)
+
+
+def _row(flat: dict[str, Any]) -> Row:
+    fixed = {name: flat.pop(name) for name in ("experiment", "arm", "seed", "measure", "value")}
+    axis = flat.pop("along", None)
+    at = (axis, flat.pop(axis)) if axis else None
+    value = math.nan if fixed["value"] is None else fixed["value"]
+    return Row(fixed["experiment"], fixed["arm"], flat, fixed["seed"], fixed["measure"], value, at)

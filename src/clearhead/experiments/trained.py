@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from clearhead.batches.sampling import evaluation_batches, training_batches
+from clearhead.batches.sampling import BatchSpec, evaluation_batches, training_batches
 from clearhead.evaluation.metrics import held_out
 from clearhead.experiments.evidence import Along, Measured, Scalar
 from clearhead.experiments.recipe import Recipe, resolve
@@ -24,6 +24,7 @@ from clearhead.training.loop import Diverged, fit
 from clearhead.training.task import Task
 
 EVALUATION_SEED = 7
+EVALUATION_TOKENS = 4096  # in a batch, whatever the training batch
 CURVE_POINTS = 24
 
 
@@ -68,7 +69,8 @@ class Trained:
             curve, tokens = _train(task, recipe, text, seed)
         except Diverged:
             return {"held_out": float("nan"), "parameters": float(count_parameters(task)), "tokens": 0.0}
-        batches = evaluation_batches(text.validation, recipe.batches, pad=text.tokenizer.vocabulary.pad)
+        spec = BatchSpec(layout=recipe.batches.layout, tokens=EVALUATION_TOKENS)
+        batches = evaluation_batches(text.validation, spec, pad=text.tokenizer.vocabulary.pad)
         measured: dict[str, float | Along] = {
             "held_out": held_out(task, batches, seed=EVALUATION_SEED).mean,
             "train_loss": Along("step", curve),

@@ -84,7 +84,7 @@ def prefix(length: int) -> Mask:
     return Mask(functools.partial(_at_the_start, length))
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=64)
 @torch.inference_mode(False)
 def square(mask: Mask, length: int, device: torch.device) -> Tensor:
     """`mask` among the first `length` positions: (length, length) bool, a row a query."""

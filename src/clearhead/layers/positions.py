@@ -84,7 +84,8 @@ class Alibi(nn.Module):
         self.num_attention_heads = num_attention_heads
 
     def forward(self, length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-        return _alibi(self.num_attention_heads, length, dtype, device)
+        table = _alibi(self.num_attention_heads, _rounded(length), dtype, device)
+        return table[:, :length, :length]
 
 
 def _rounded(length: int) -> int:
@@ -114,7 +115,7 @@ def _rotations(length: int, size: int, dtype: torch.dtype, device: torch.device)
     return angles.cos().to(device=device, dtype=dtype), angles.sin().to(device=device, dtype=dtype)
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=32)
 @torch.inference_mode(False)
 def _alibi(heads: int, length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     slopes = 2.0 ** (-8.0 * torch.arange(1, heads + 1, dtype=torch.float64) / heads)

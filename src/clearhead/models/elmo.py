@@ -25,8 +25,6 @@ from clearhead.models.fields import check_heads
 from clearhead.models.states import States
 from clearhead.spec import SpecModel
 
-MATRIX_STD = 0.02
-
 
 class Spec(SpecModel):
     """`hidden_size` is that of one direction; states are twice as wide.
@@ -34,7 +32,7 @@ class Spec(SpecModel):
     `directions` "apart" (ELMo): the stacks never meet; "mixed": from the second layer on, both read both, as in a deep
     bidirectional LSTM. `cell` "attention": each layer of a direction is a post-norm Transformer block that sees one
     side, with rotary positions; `num_attention_heads` and `fused` are its own. `residual`: LSTM layers from the second
-    on add their input (blocks always do). `initializer_range` is the spread of the embeddings.
+    on add their input (blocks always do). Embeddings start from N(0, `initializer_range`^2), blocks from N(0, 1 / D).
     """
 
     hidden_size: int = Field(default=64, ge=1)
@@ -143,6 +141,6 @@ def _block(spec: Spec, input_size: int, *, backward: bool) -> nn.Module:
 
 
 def _initialize(spec: Spec, model: nn.Module, seed: int) -> None:
-    initialize_transformer(model, seed, std=MATRIX_STD)
+    initialize_transformer(model, seed, std=spec.hidden_size**-0.5)
     initialize_lstm(model, seed)
     initialize_embeddings(model, seed, std=spec.initializer_range)

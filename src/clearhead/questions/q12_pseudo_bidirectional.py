@@ -81,7 +81,7 @@ def hole(arm: str, seed: int, learning_rate: float, steps: int, head: str = "lin
     hidden = [nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, MODULUS)]
     readout = nn.Linear(width, MODULUS) if head == "linear" else nn.Sequential(*hidden)
     parameters = [*model.parameters(), *readout.parameters()]
-    optimizer = torch.optim.Adam(parameters, learning_rate)
+    optimizer = torch.optim.Adam(parameters, learning_rate, fused=True)
 
     def loss_on(count: int) -> tuple[Tensor, Tensor]:
         inputs, answers = (torch.from_numpy(x) for x in modular_hole(rng, count, modulus=MODULUS))
@@ -178,17 +178,17 @@ SEEDS = BySize((3, 6), (6, 12))
 EXPERIMENTS = [
     Experiment("interaction", interaction, ARMS, {"layer": (1, 2)}, seeds=BySize((10,), (20,))),
     Experiment(
-        "hole", hole, ARMS, seeds=SEEDS, settings=BySize({"steps": 250}, {"steps": 1000}),
+        "hole", hole, ARMS, seeds=SEEDS, settings=BySize({"steps": 200}, {"steps": 1000}),
         tune=Tune("learning_rate", (5e-3, 1e-2), "bits"),
     ),
     Experiment(
         "nonlinear_head", hole, ("attention, apart",), seeds=SEEDS,
-        settings=BySize({"steps": 250, "head": "nonlinear"}, {"steps": 1000, "head": "nonlinear"}),
-        tune=Tune("learning_rate", (5e-3, 1e-2), "bits"),
+        settings=BySize({"steps": 200, "head": "nonlinear"}, {"steps": 1000, "head": "nonlinear"}),
+        tune=Tune("learning_rate", (2.5e-3, 5e-3), "bits"),
     ),
     Experiment(
         "language_model", language_model, ARMS, seeds=SEEDS,
-        settings=BySize({"steps": 100}, {"steps": 400}),
+        settings=BySize({"steps": 80}, {"steps": 400}),
     ),
     Experiment(
         TEXT, one_character_each_side, ("left", "right", "multiplied", "additive", "joint"), seeds=BySize((1,), (1,)),

@@ -36,9 +36,3 @@ def answer_html(
         style=CARD,
     )
 
-
-def mime_bundle(
-    record: Mapping[str, Any], plain: str, evidence: Evidence, views: Sequence[View] = (), *, language: Language = "en"
-) -> dict[str, str]:
-    """What `_repr_mimebundle_` gives: the HTML, and `plain` (the lines of a terminal) where no HTML is shown."""
-    return {"text/html": answer_html(record, evidence, views, language=language), "text/plain": plain}

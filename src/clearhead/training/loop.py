@@ -122,7 +122,7 @@ def _backward(task: Task, draw: _Draw, precision: str, fault: Diverged) -> float
     total = 0.0
     task.train()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(draw.seed)
+        _seed_dropout(device, draw.seed)
         for part in draw.parts:
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
                 mean_share = task(part).total / draw.count
@@ -131,6 +131,13 @@ def _backward(task: Task, draw: _Draw, precision: str, fault: Diverged) -> float
                 raise fault
             mean_share.backward()
     return total
+
+
+def _seed_dropout(device: torch.device, seed: int) -> None:
+    # torch.manual_seed would also queue a call for every other kind of device, with a stack trace each: 1 ms a step.
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
 
 
 def _clip(module: nn.Module, clip: float | None, fault: Diverged) -> float:

@@ -47,8 +47,9 @@ class TrainingSpec(SpecModel):
     """One training run. The budget is exactly one of `steps`, `tokens` (real ones) and `seconds` (not repeatable).
 
     `warmup` is the share of the budget over which the learning rate rises; `clip` bounds the gradient's norm;
-    `accumulate` batches make one step, weighted by their tokens; `precision` bf16 runs matrix products under autocast,
-    which is slower on a CPU that does not have the instructions.
+    `accumulate` batches make one step, weighted by their tokens: the same step as one batch of them all, except under
+    batch norm, which takes its statistics from each part. `precision` bf16 runs matrix products under autocast, which
+    is slower on a CPU without the instructions.
     """
 
     optimizer: OptimizerSpec = OptimizerSpec()
