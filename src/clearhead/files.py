@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tempfile
 from pathlib import Path
 
 from clearhead.errors import MachineError
@@ -18,20 +18,27 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def write_whole(path: Path, content: str | bytes) -> Path:
     """Writes `content` so that a reader sees the old file or the new one, never a part. Raises `MachineError`."""
     data = content.encode() if isinstance(content, str) else content
     make_folder(path.parent)
-    temporary = ""
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")  # tempfile would keep it from other users
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        Path(temporary).chmod(0o666 & ~_umask())
+        temporary.replace(path)
     except OSError as fault:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise MachineError(f"{path}: cannot write ({fault.strerror}); free some space or name another --out") from fault
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
     return path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from pathlib import Path
 
 from clearhead.experiments.evidence import Along, Measured
 
@@ -30,7 +31,7 @@ def slow(arm: str, seed: int) -> Measured:
 
 def counts(arm: str, seed: int, log: str) -> Measured:
     """Leaves a line in `log` for every time that it is really run."""
-    with open(log, "a", encoding="utf-8") as file:
+    with Path(log).open("a", encoding="utf-8") as file:
         file.write(f"{arm} {seed}\n")
     return {"loss": float(seed)}
 

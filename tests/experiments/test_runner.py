@@ -161,7 +161,8 @@ import measurements
 from pathlib import Path
 from clearhead.experiments.experiment import Experiment, cell
 from clearhead.experiments.fanout import Fanout, Pool
-cells = [cell(Experiment("e", run, ("a",)), "a", {{}}, 0, "quick", {{}}) for run in (measurements.noisy, measurements.slow)]
+runs = (measurements.noisy, measurements.slow)
+cells = [cell(Experiment("e", run, ("a",)), "a", {{}}, 0, "quick", {{}}) for run in runs]
 with Pool(Fanout(Path({str(tmp_path)!r}), 1)) as pool:
     for one, done in pool.run(cells):
         print(pool._processes[0].pid, flush=True)

@@ -1,4 +1,4 @@
-"""What holds for every question, found by the folder's listing: both languages, claims that their evidence can carry."""
+"""What holds for every question, found by the folder's listing: both languages, claims that evidence can carry."""
 
 from __future__ import annotations
 

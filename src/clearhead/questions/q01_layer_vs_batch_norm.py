@@ -140,7 +140,7 @@ CLAIMS = [
     ),
     Claim(
         "batch_norm_ties_sentences", every("influence", "other_sentences", "batch"), above(0.01), "of own past",
-        Bilingual("with batch norm it does", "用 BN 则依赖"),
+        Bilingual("with batch norm a sentence depends on its batch mates", "用 BN，句子依赖同批句子"),
         Bilingual(
             "With batch norm other sentences weighed {batch_norm_ties_sentences.effect:.2f} or more of a token's own past.",
             "用 BN 时，其他句子的影响至少是自身历史的 {batch_norm_ties_sentences.effect:.2f} 倍。",
@@ -176,7 +176,7 @@ CLAIMS = [
     ),
     Claim(
         "masking_cures_it", every("padding", "change", "layer", "batch", "batch_position"), exactly(0, 1e-9), "relative",
-        Bilingual("with statistics over real tokens they do not", "统计只用真实 token 则不会"),
+        Bilingual("with statistics over real tokens only, pads move nothing", "统计只用真实 token 时，pad 不改变任何输出"),
         Bilingual(
             "The error that padding makes is real but has a cure of one line: statistics over real tokens move nothing.",
             "padding 的误差确实存在，但一行就能解决：统计时屏蔽 pad，输出丝毫不变。",
@@ -217,11 +217,11 @@ CLAIMS = [
     ),
     Claim(
         "neighbours_more_so", value("batch_size", "design_effect_neighbours", "layer", sentences=16), above(1), "words",
-        Bilingual("and so are those of neighbouring sentences", "相邻句子的词也是如此"),
+        Bilingual("words of neighbouring sentences are alike as well", "相邻句子的词也彼此相似"),
     ),
     Claim(
         "shuffled_are_not", value("batch_size", "design_effect_shuffled", "layer", sentences=16), near(1, 0.25),
-        "words", Bilingual("shuffled words are not (control)", "打乱的词则不然（对照）"),
+        "words", Bilingual("shuffled words count one for one (control)", "打乱的词一个抵一个（对照）"),
     ),
     Claim(
         "layer_norm_learns_better", difference("batch_size", "held_out", "layer", "batch", sentences=16), below(0), "nats",
@@ -282,9 +282,10 @@ FIGURES = [
     ),
     View(
         "norms", "bars", "norms", ("held_out",), Axis("arm", same("")),
-        Axis("value", Bilingual("held-out loss, nats a token", "留出损失，nat／token")),
+        Axis("value", Bilingual("held-out loss minus layer norm's, nats", "留出损失减去 LN 的，nat")),
         Bilingual("Five norms at 16 sentences a batch", "每批 16 句时的五种归一化"),
-        Bilingual("The same small causal language model.", "同一个小型因果语言模型。"), labels=LABELS,
+        Bilingual("The same small causal language model.", "同一个小型因果语言模型。"),
+        labels=LABELS, baseline="layer",
     ),
 ]
 

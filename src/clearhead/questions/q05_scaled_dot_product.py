@@ -204,7 +204,7 @@ CLAIMS = [
     ),
     Claim(
         "scaled_variance_is_one", value(START, "variance", "scaled", d_k=1024), near(1, 0.05), "",
-        Bilingual("dividing by √d_k makes it 1 at the start", "除以 √d_k 后，起点的方差为 1"),
+        Bilingual("divided by √d_k, its variance at the start is 1", "除以 √d_k 后，起点的方差为 1"),
     ),
     Claim(
         "typical_gradient_vanishes",
@@ -245,7 +245,7 @@ CLAIMS = [
     ),
     Claim(
         "no_harm_when_narrow", difference("recall", "loss", "unscaled", "scaled", d_k=4), near(0, 0.1), "nats",
-        Bilingual("at d_k 4 it makes no difference", "d_k=4 时没有差别"),
+        Bilingual("at d_k 4 scaling makes no difference", "d_k=4 时缩放与否没有差别"),
         Bilingual("At d_k 4 it made no difference.", "d_k=4 时没有差别。"),
         Bilingual("Even at d_k 4 it made a difference.", "d_k=4 时也有差别。"),
     ),
@@ -255,7 +255,7 @@ CLAIMS = [
     ),
     Claim(
         "large_steps_harmless", difference("start_and_steps", "loss", "small start", "scaled"), near(0, 0.1), "nats",
-        Bilingual("larger steps alone do none once the learning rate is tuned", "仅步长变大，调好学习率后没有损害"),
+        Bilingual("larger steps alone do no harm once the learning rate is tuned", "仅步长变大，调好学习率后没有损害"),
     ),
     Claim(
         "variance_stays_one", value("recall", "logit_std", "scaled", d_k=256), near(1, 0.5), "std",
@@ -282,7 +282,7 @@ CLAIMS = [
     ),
     Claim(
         "start_alone_is_another_run", every("moved_into_weights", "largest_gap", "sgd, start only"), above(0.01),
-        "nats", Bilingual("moved into the start alone it is another run", "只移入初始化则是另一个训练"), kind="exact",
+        "nats", Bilingual("moved into the start alone, the factor gives another run", "只移入初始化则是另一个训练"), kind="exact",
     ),
     Claim(
         "dot_product_grows", slope("other_softmaxes", "logit_std", "dot product", over="width"), near(0.5, 0.02),
@@ -290,11 +290,11 @@ CLAIMS = [
     ),
     Claim(
         "output_layer_does_not", slope("other_softmaxes", "logit_std", "output layer", over="width"), near(0, 0.05),
-        "slope", Bilingual("an output layer's do not: its weights start at 1/√width", "输出层不会：权重初值约 1/√宽度"),
+        "slope", Bilingual("an output layer's logits do not: its weights start at 1/√width", "输出层的 logit 不会：权重初值约 1/√宽度"),
     ),
     Claim(
         "additive_does_not", slope("other_softmaxes", "logit_std", "additive", over="width"), near(0, 0.1), "slope",
-        Bilingual("nor do those of additive attention", "加性注意力也不会"),
+        Bilingual("nor do the logits of additive attention", "加性注意力的 logit 也不会"),
     ),
     Claim(
         "cross_entropy_keeps_gradient",
@@ -320,7 +320,7 @@ CLAIMS = [
     Claim(
         "squared_error_does_not",
         claims.change("classifier", "error", "squared error", over="logit_std", high=16.0, low=1.0), above(0.2),
-        "error", Bilingual("the same softmax under squared error does not", "同一个 softmax 配平方误差则不能"),
+        "error", Bilingual("squared error on the same softmax does not recover", "同一个 softmax 配平方误差不能恢复"),
     ),
     Claim(
         "others_never_need_it", value("other_softmaxes", "start_loss_above_guessing", "tied", width=1024), below(1),

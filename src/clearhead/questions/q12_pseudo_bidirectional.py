@@ -174,17 +174,18 @@ def _additive(counts: Tensor) -> Tensor:
 
 TEXT = "one_character_each_side"
 SEEDS = BySize((3, 6), (6, 12))
+HALF = BySize({"steps": 100}, {"steps": 500})
 
 EXPERIMENTS = [
     Experiment("interaction", interaction, ARMS, {"layer": (1, 2)}, seeds=BySize((10,), (20,))),
     Experiment(
         "hole", hole, ARMS, seeds=SEEDS, settings=BySize({"steps": 200}, {"steps": 1000}),
-        tune=Tune("learning_rate", (5e-3, 1e-2), "bits"),
+        tune=Tune("learning_rate", (5e-3, 1e-2), "bits", settings=HALF),
     ),
     Experiment(
-        "nonlinear_head", hole, ("attention, apart",), seeds=SEEDS,
-        settings=BySize({"steps": 200, "head": "nonlinear"}, {"steps": 1000, "head": "nonlinear"}),
-        tune=Tune("learning_rate", (2.5e-3, 5e-3), "bits"),
+        "nonlinear_head", hole, ("attention, apart",), seeds=BySize((4,), (6, 12)),
+        settings=BySize({"steps": 250, "head": "nonlinear"}, {"steps": 1000, "head": "nonlinear"}),
+        tune=Tune("learning_rate", (2.5e-3, 5e-3), "bits", settings=HALF),
     ),
     Experiment(
         "language_model", language_model, ARMS, seeds=SEEDS,
@@ -214,17 +215,17 @@ CLAIMS = [
     ),
     Claim(
         "bert_interacts_at_once", every("interaction", "mixed_derivative", "attention, both", layer=1), above(1e-9), "",
-        Bilingual("in BERT's encoder they interact from layer 1 on", "在 BERT 的编码器中从第 1 层起就交互"),
+        Bilingual("in BERT's encoder left and right interact from layer 1 on", "在 BERT 的编码器中，左右从第 1 层起就交互"),
         Bilingual("In BERT's encoder they interact from layer 1 on.", "在 BERT 的编码器中，从第 1 层起就交互。"),
         kind="exact",
     ),
     Claim(
         "deep_lstm_from_layer_two", every("interaction", "mixed_derivative", "LSTM, both", layer=2), above(1e-9), "",
-        Bilingual("in a deep bidirectional LSTM they interact at layer 2", "深层双向 LSTM 在第 2 层交互"), kind="exact",
+        Bilingual("in a deep bidirectional LSTM they interact at layer 2", "深层双向 LSTM 的左右在第 2 层交互"), kind="exact",
     ),
     Claim(
         "first_layer_is_joined", every("interaction", "mixed_derivative", "LSTM, both", layer=1), exactly(0), "",
-        Bilingual("but not at layer 1, which is itself a concatenation", "但第 1 层不交互，它本身只是拼接"), kind="exact",
+        Bilingual("its first layer is itself a mere concatenation", "它的第 1 层本身只是拼接"), kind="exact",
     ),
     Claim(
         "elmo_is_blind", value("hole", "bits", "LSTM, apart"), near(3, 0.1), "bits",
@@ -241,7 +242,7 @@ CLAIMS = [
     ),
     Claim(
         "bert_is_not", value("hole", "bits", "attention, both"), below(1), "bits",
-        Bilingual("for BERT's encoder it does not", "BERT 的编码器则不然"),
+        Bilingual("BERT's encoder reads it off", "BERT 的编码器能读出来"),
         Bilingual(
             "BERT's encoder took it to {bert_is_not.effect:.2f} bits.", "BERT 的编码器降到 {bert_is_not.effect:.2f} 比特。"
         ),
@@ -286,7 +287,7 @@ CLAIMS = [
     ),
     Claim(
         "leak_attention", value("language_model", "bits", "attention, both"), below(2), "bits",
-        Bilingual("and so does one of attention layers", "注意力层的也一样"),
+        Bilingual("a language model whose attention sees both sides cheats", "注意力看两边的语言模型也会偷看"),
         Bilingual(
             "So a language model must keep its directions apart; BERT hides the word in the input instead, and then "
             "every layer may use both sides.",
