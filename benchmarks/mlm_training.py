@@ -2,12 +2,13 @@
 
     python benchmarks/mlm_training.py [--shape small|base] [--rounds N] [--precision fp32|bf16|auto] [--threads N]
 
-One step is collating, masking, forward, backward and the optimizer (AdamW, fused, on both sides). All sides see the
-same sentences of the Python documentation, as many a step, with the same vocabulary, dtype and threads, in one
-process, round by round in turn; the table holds medians over rounds. Hugging Face's sides pad to the longest of the
-batch, (a) as the sentences come and (b) sorted by length over the whole text. Only real tokens are counted. Dropout is
-0.1 on both sides, but none falls on attention weights: clearhead has none there, and without it the peer is faster.
-One thread is the default, as clearhead's own experiments run: two hyper-threads of one core only wait for each other.
+One step is collating, masking, forward, backward and the optimizer (AdamW, fused, on both sides). All sides run in one
+process, round by round in turn, with the same vocabulary, dtype, threads and number of sentences a step, on sentences
+of the Python documentation; the table holds medians over rounds. Hugging Face's sides pad to the longest of the batch:
+(a) the very batches that clearhead packs, and (b) batches of neighbours in the whole text sorted by length, from all
+parts of it. Only real tokens are counted, and only the products that they need count towards the matmul peak.
+Dropout is 0.1 on both sides, but none falls on attention weights, where clearhead has none.
+One thread is the default, as clearhead's own experiments run; name more with --threads on an idle machine.
 """
 
 from __future__ import annotations

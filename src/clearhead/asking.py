@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from clearhead.experiments.runner import Findings, Plan, Progress
     from clearhead.experiments.views import View
 
-ROOMS = tuple(
-    sorted(path.name for path in PACKAGE.iterdir() if path.name not in {"questions", "__pycache__"} and path.is_dir())
-)
+ALL_BUT_QUESTIONS = tuple(sorted(path.name for path in PACKAGE.iterdir() if path.name != "questions"))
 LEAST_SECONDS = 5.0
 
 
@@ -76,14 +74,14 @@ class Asking:
 def folder_of(asking: Asking, corpus: Corpus) -> Path:
     """Where this answer lives: named by the question, the text, the seed, the budget, the code and the versions."""
     source = menu.entry(asking.question).file.read_text(encoding="utf-8")
-    code = code_fingerprint((*ROOMS, "asking.py"))
+    code = code_fingerprint(ALL_BUT_QUESTIONS)
     kit = versions("torch", "numpy", "scipy", "tokenizers")
     name = digest(source, corpus.sha256, asking.seed, asking.budget, code, kit)
     return asking.out / f"ask-{asking.question:02d}-{name}"
 
 
 def on_disk(asking: Asking, corpus: Corpus) -> dict[str, Any] | None:
-    """The answer to an identical ask, if one stands on disk whole."""
+    """The answer to an identical ask, if one stands on disk whole; one that the clock cut short is not."""
     folder = folder_of(asking, corpus)
     try:
         record: dict[str, Any] = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
@@ -91,7 +89,7 @@ def on_disk(asking: Asking, corpus: Corpus) -> dict[str, Any] | None:
         figures = [str(folder / "figures" / Path(figure).name) for figure in record["figures"]]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    whole = Path(places["report"]).exists() and Path(places["evidence"]).exists()
+    whole = Path(places["report"]).exists() and Path(places["evidence"]).exists() and not record["facts"]["left_out"]
     return {**record, **places, "figures": figures} if whole else None
 
 

@@ -105,8 +105,8 @@ def comparison(asked: Comparing, corpus: Corpus) -> Iterator[Progress | dict[str
 
 
 def _folder(asked: Comparing, variation: Variation, corpus: Corpus) -> Path:
-    rooms = sorted(path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__")
-    name = digest(variation, corpus.sha256, asked.seed, code_fingerprint(tuple(rooms)), versions("torch", "numpy"))
+    everything = tuple(sorted(path.name for path in PACKAGE.iterdir()))
+    name = digest(variation, corpus.sha256, asked.seed, code_fingerprint(everything), versions("torch", "numpy"))
     return asked.out / f"compare-{Path(asked.recipe).stem}-{name}"
 
 

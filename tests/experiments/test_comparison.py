@@ -270,3 +270,9 @@ def test_the_noise_floor_and_an_equal_sweep(compare: Compare) -> None:
 
 def _rows(record: dict[str, Any]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in Path(record["evidence"]).read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("switch", ["text.tokenizer=bpe,character", "objective.name=causal_lm,masked_lm"])
+def test_arms_that_are_scored_on_other_tokens_or_asked_otherwise_are_refused(switch: str) -> None:
+    with pytest.raises(InputError, match="cannot be compared"):
+        experiment_of(variation(switch))

@@ -159,3 +159,8 @@ def test_memory_stays_bounded_on_a_large_text(tmp_path: Path, kind: str) -> None
     megabytes_more, characters = map(float, done.stdout.split())
     assert megabytes_more < 60
     assert 100_000 < characters <= 200_000
+
+
+def test_an_empty_path_is_not_the_current_folder() -> None:
+    with pytest.raises(InputError, match="path of the text is empty"):
+        open_corpus("")

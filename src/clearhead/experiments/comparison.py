@@ -16,6 +16,7 @@ from clearhead.evaluation.statistics import Sample, holm, holm_shares, interval,
 from clearhead.experiments.answer import CorpusRecord
 from clearhead.experiments.evidence import Evidence
 from clearhead.experiments.experiment import BySize, Experiment, Tune
+from clearhead.experiments.recipe import Recipe
 from clearhead.experiments.trained import Trained
 from clearhead.experiments.verdict import ALPHA
 from clearhead.experiments.views import Axis, View
@@ -24,6 +25,7 @@ NAME = "compare"
 METRIC = "held_out"
 SWEEP = (1 / 3, 1.0, 3.0)
 ANOTHER_SEED = 500_000
+SAME_TASK = {"tie_embeddings"}  # fields of an objective that do not change what is asked
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,24 @@ def _switch(assignment: str) -> list[tuple[str, str]]:
 def experiment_of(variation: Variation) -> Experiment:
     """The experiment that the comparison is. Raises `InputError` where an arm's recipe is not valid."""
     run = Trained(variation.recipe)
-    rates = [run.resolved(_joined(arm, variation)).training.learning_rate for arm in variation.arms.values()]
+    recipes = [run.resolved(_joined(arm, variation)) for arm in variation.arms.values()]
+    _check_comparable(recipes)
+    rates = [recipe.training.learning_rate for recipe in recipes]
     if variation.tune and len(set(rates)) > 1:
         raise InputError("the learning rate is varied and tuned at once: add --no-tune")
     tune = Tune("learning_rate", tuple(rates[0] * factor for factor in SWEEP), METRIC) if variation.tune else None
     looks = (variation.seeds,)
     arms = {name: _joined(arm, variation) for name, arm in variation.arms.items()}
     return Experiment(NAME, run, arms, seeds=BySize(looks, looks), tune=tune, needs_text=True)
+
+
+def _check_comparable(recipes: Sequence[Recipe]) -> None:
+    """Raises `InputError` where arms would be scored on other tokens or asked something else."""
+    if any(recipe.text != recipes[0].text for recipe in recipes):
+        raise InputError("text is varied: losses on other tokens cannot be compared; use --set text... for all arms")
+    asked = [{key: value for key, value in recipe.objective.items() if key not in SAME_TASK} for recipe in recipes]
+    if any(one != asked[0] for one in asked):
+        raise InputError("objective is varied: what is asked differs, so losses cannot be compared; use --set for all")
 
 
 def _joined(arm: str, variation: Variation) -> str:

@@ -113,8 +113,18 @@ class Pool:
         if queue and not self.fanout.expired():
             cell = busy[process.pid] = queue.pop(0)
             stream = _pipe(process.stdin)
-            pickle.dump(cell, stream)
-            stream.flush()
+            try:
+                pickle.dump(cell, stream)
+                stream.flush()
+            except BrokenPipeError as gone:
+                raise _gone(cell) from gone
+
+
+def _gone(cell: Cell) -> MachineError:
+    return MachineError(
+        f"{cell.experiment}: the process that measured arm {cell.arm!r} ended by itself (out of memory?); "
+        "finished cells are kept, run the same command again"
+    )
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
@@ -126,15 +136,13 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
 def _receive(process: subprocess.Popen[bytes], cell: Cell) -> Done:
     try:
         state, content, seconds = pickle.load(_pipe(process.stdout))
-    except EOFError as gone:
-        raise MachineError(
-            f"{cell.experiment}: the process that measured arm {cell.arm!r} ended by itself (out of memory?); "
-            "finished cells are kept, run the same command again"
-        ) from gone
+    except (EOFError, pickle.UnpicklingError) as gone:
+        raise _gone(cell) from gone
     if state == "failed":
         kind, message, text = content
-        if kind == "InputError":
-            raise InputError(message)
+        known = {"InputError": InputError, "MachineError": MachineError, "MemoryError": MachineError}
+        if kind in known:
+            raise known[kind](message or f"{cell.experiment}: arm {cell.arm!r} needs more memory than there is")
         raise CellFailedError(f"{cell.experiment}: arm {cell.arm!r}, seed {cell.seed}: {kind}: {message}\n{text}")
     return Done(content, seconds)
 

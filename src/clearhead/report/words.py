@@ -154,7 +154,13 @@ def outcome_counts(outcomes: Sequence[str]) -> list[tuple[OutcomeWords, str, int
 
 
 def budget_words(budget: object) -> Bilingual:
-    """`quick`, or `30 s` for a budget in seconds."""
+    """`quick`, `30 s` for a budget in seconds, `300 steps` for one of a comparison."""
+    if isinstance(budget, Mapping):
+        units = {"steps": "步", "tokens": "词元", "seconds": "秒"}
+        return Bilingual(
+            ", ".join(f"{plain(amount, 12)} {printable(name)}" for name, amount in budget.items()),
+            "，".join(f"{plain(amount, 12)} {units.get(name, printable(name))}" for name, amount in budget.items()),
+        )
     if isinstance(budget, int | float):
         return Bilingual(duration(budget), duration(budget))
     chinese = {"quick": "快速", "standard": "标准"}

@@ -44,6 +44,8 @@ def open_corpus(source: str | Path | None, *, encoding: str = "utf-8") -> Corpus
     """
     if source is None or str(source) == EMBEDDED:
         return _described("Python documentation", EMBEDDED, "utf-8")
+    if not str(source).strip():
+        raise InputError("the path of the text is empty; give a text file or a folder of .txt files")
     path = Path(source)
     if not os.path.exists(path):  # noqa: PTH110 - a name too long for the machine does not exist either
         raise InputError(f"{path}: there is no such file; give a text file or a folder of .txt files{_near(path)}")
