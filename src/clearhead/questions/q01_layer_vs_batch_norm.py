@@ -109,9 +109,9 @@ NORMS = {
     "batch, pads counted": "model.norm=batch_padded batches.layout=dense",
     "batch, each position": "model.norm=batch_position",
 }
-STEPS = BySize({"steps": 80}, {"steps": 1000})
-TUNE = Tune("learning_rate", (5e-3, 1.5e-2, 4.5e-2), "held_out", settings=BySize({"steps": 30}, {"steps": 300}))
-SEEDS = BySize((6,), (8, 16))
+STEPS = BySize({"steps": 80}, {"steps": 500})
+TUNE = Tune("learning_rate", (5e-3, 1.5e-2, 4.5e-2), "held_out", settings=BySize({"steps": 30}, {"steps": 150}))
+SEEDS = BySize((6,), (6, 12))
 EXACT = BySize((4,), (8,))
 
 EXPERIMENTS = [
@@ -122,7 +122,7 @@ EXPERIMENTS = [
         "batch_size", RUN, {name: NORMS[name] for name in ("layer", "batch")}, {"sentences": (1, 4, 16)},
         seeds=SEEDS, settings=STEPS, tune=TUNE, needs_text=True,
     ),
-    Experiment("norms", RUN, NORMS, {"sentences": (16,)}, seeds=BySize((4,), (8, 16)), settings=STEPS, tune=TUNE, needs_text=True),
+    Experiment("norms", RUN, NORMS, {"sentences": (16,)}, seeds=BySize((4,), (6, 12)), settings=STEPS, tune=TUNE, needs_text=True),
 ]
 
 CLAIMS = [
