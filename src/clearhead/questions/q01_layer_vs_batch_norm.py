@@ -305,7 +305,7 @@ QUESTION = Question(
         "所以用 BN 时每个输出都是整批的函数：其他句子、自己的未来、计入统计的 pad；训练与推理也不是同一个函数，"
         "批统计量越吵差得越远。同一句的词彼此相关，一批文本的有效独立词数少于其词数。",
     ),
-    formula="LN: (x − mean_d x) / σ_d        BN: (x − mean_{batch, time} x) / σ_{batch, time}, running averages in use",
+    formula="LN: (x − mean_d x) / σ_d\nBN: (x − mean_{batch, time} x) / σ_{batch, time}, running averages in use",
     held_equal=Bilingual(
         "One pre-norm causal Transformer (2 layers, width 48) on the text; equal steps for the two norms at every batch "
         "size, paired seeds, the same initial weights and sentences in the same order, a learning rate for every arm at "

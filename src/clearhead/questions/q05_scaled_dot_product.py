@@ -390,7 +390,7 @@ QUESTION = Question(
         "在输出层，softmax 之后还有对数：交叉熵的梯度是 p − y，不经过那个雅可比，所以“自信地错”时仍能学习；"
         "而且输出层权重的初值约为 1/√宽度，logit 本来就不随宽度增大。",
     ),
-    formula="Attention(Q, K, V) = softmax(Q Kᵀ / √d_k) V        Var(q·k) = d_k        ∂L/∂z = (diag(p) − p pᵀ) ∂L/∂p",
+    formula="Attention(Q, K, V) = softmax(Q Kᵀ / √d_k) V\nVar(q·k) = d_k\n∂L/∂z = (diag(p) − p pᵀ) ∂L/∂p",
     held_equal=Bilingual(
         "All arms of an experiment share seeds, initial draws, data and steps. Each arm (at each width) has its own "
         "learning rate, the best of the same small sweep on a seed that is not measured on. The tasks are synthetic, "
