@@ -180,7 +180,7 @@ def _facts(asking: Asking, plan: Plan) -> dict[str, Any]:
         "machine": platform.machine(),
         **versions("torch", "numpy", "scipy", "tokenizers"),
         "threads": "one a process",
-        "budget": asking.budget,
+        "budget": asking.seconds() or asking.budget,
         "seed": plan.seed,
         "text": "embedded" if plan.corpus.source == EMBEDDED else plan.corpus.name,
         "command": asking.command(),

@@ -67,6 +67,13 @@ def test_an_answer_from_disk_says_so(record: dict[str, Any]) -> None:
     assert any("--fresh" in line for line in lines_of(console))
 
 
+@pytest.mark.parametrize(("language", "said"), [("en", "recall (7)"), ("zh", "未做的单元：recall (7)")])
+def test_what_the_clock_left_out_is_said(record: dict[str, Any], language: Language, said: str) -> None:
+    console = narrow()
+    show_answer({**record, "facts": {**record["facts"], "left_out": {"recall": 7}}}, console, [language])
+    assert said in "\n".join(lines_of(console))
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_comparison_fits_eighty_columns(language: Language, comparison: dict[str, Any]) -> None:
     console = narrow()

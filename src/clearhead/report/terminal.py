@@ -20,6 +20,7 @@ from clearhead.report.words import (
     budget_words,
     difference_words,
     effect_words,
+    left_out_words,
     printable,
     read,
     region_words,
@@ -51,6 +52,8 @@ def show_answer(
     _pairs(console, _basis(answer, first))
     if from_disk:
         _lines(console, WORDS["answered_before"][first], style=QUIET)
+    if answer["facts"].get("left_out"):
+        _lines(console, left_out_words(answer["facts"]["left_out"])[first])
     _gap(console)
     room = _mark_room([claim["outcome"] for claim in answer["claims"]], first)
     for claim in answer["claims"]:

@@ -167,6 +167,15 @@ def budget_words(budget: object) -> Bilingual:
     return Bilingual(printable(budget), chinese.get(str(budget), printable(budget)))
 
 
+def left_out_words(left_out: Mapping[str, int]) -> Bilingual:
+    """What the clock did not allow: experiments and how many of their cells."""
+    named = ", ".join(f"{printable(name)} ({count})" for name, count in left_out.items())
+    return Bilingual(
+        f"The clock left cells out: {named}. The same command with a larger --budget goes on from those that are done.",
+        f"时间用尽，未做的单元：{named}。加大 --budget 再问一次，会从已完成的继续。",
+    )
+
+
 def read(text: Mapping[str, str] | Bilingual, language: Language) -> str:
     """One language of a bilingual text that may come from JSON, made printable."""
     return printable(text[language])
