@@ -46,13 +46,14 @@ def _through_softmax(weights: Tensor, upstream: Tensor) -> Tensor:
 
 def recall(arm: str, seed: int, d_k: int, learning_rate: float, steps: int) -> Measured:
     """A one-head net learns to recall the value of a key among 12 pairs (optimum 0 nats, guessing ln 32)."""
-    start, step = {"scaled": (1, 1), "unscaled": (2, 2), "small start": (1, 2), "small steps": (2, 1)}[arm]
+    root = math.sqrt(d_k)
+    on_start, scale = {
+        "scaled": (1, 1 / root), "unscaled": (1, 1), "small start": (1 / root, 1), "small steps": (root, 1 / root)
+    }[arm]  # what W_q's start is multiplied by, and the logits: the spread at the start, and the size of the steps
     rng = torch.Generator().manual_seed(seed)
     keys, values = (torch.randn(SYMBOLS, d_k, generator=rng) for _ in range(2))
-    w_q, w_k, w_out = (torch.randn(d_k, n, generator=rng) / math.sqrt(d_k) for n in (d_k, d_k, SYMBOLS))
-    root = math.sqrt(d_k)
-    scale = 1 / root if step == 1 else 1.0
-    w_q = w_q * {(1, 1): 1, (2, 2): 1, (1, 2): 1 / root, (2, 1): root}[start, step]
+    w_q, w_k, w_out = (torch.randn(d_k, n, generator=rng) / root for n in (d_k, d_k, SYMBOLS))
+    w_q = w_q * on_start
     parameters = [p.requires_grad_() for p in (keys, values, w_q, w_k, w_out)]
     optimizer = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
 
@@ -209,10 +210,8 @@ CLAIMS = [
     Claim(
         "typical_gradient_vanishes",
         log_ratio(START, "median_gradient_at_logits", "unscaled", "scaled", d_k=1024), below(-2), "powers of 10",
-        Bilingual(
-            "unscaled at d_k 1024, the median gradient at the logits is over 100 times smaller",
-            "d_k=1024 不缩放时，logit 处梯度的中位数小 100 倍以上",
-        ),
+        Bilingual("unscaled at d_k 1024, the median gradient at the logits is over 100 times smaller",
+                  "d_k=1024 不缩放时，logit 处梯度的中位数小 100 倍以上"),
         Bilingual(
             "Unscaled at d_k 1024, the median gradient at the logits was {typical_gradient_vanishes.times:,.0f} times "
             "smaller than when scaled.",
@@ -223,15 +222,11 @@ CLAIMS = [
     Claim(
         "mean_gradient_shrinks",
         log_ratio(START, "mean_gradient_at_query", "unscaled", "scaled", d_k=1024), below(0), "powers of 10",
-        Bilingual(
-            "the mean gradient at the query shrinks as well (textbook: 'gradients vanish')",
-            "query 处梯度的平均值也变小（教科书：“梯度消失”）",
-        ),
+        Bilingual("the mean gradient at the query shrinks as well (textbook: 'gradients vanish')",
+                  "query 处梯度的平均值也变小（教科书：“梯度消失”）"),
         Bilingual("The mean at the query shrank as well.", "query 处梯度的平均值也变小了。"),
-        Bilingual(
-            "The mean at the query did not shrink: a few queries get very large gradients, most get none.",
-            "但 query 处梯度的平均值没有变小：少数 query 的梯度极大，多数几乎没有。",
-        ),
+        Bilingual("The mean at the query did not shrink: a few queries get very large gradients, most get none.",
+                  "但 query 处梯度的平均值没有变小：少数 query 的梯度极大，多数几乎没有。"),
     ),
     Claim(
         "harm_when_wide", difference("recall", "loss", "unscaled", "scaled", d_k=256), above(0.1), "nats",
@@ -269,14 +264,10 @@ CLAIMS = [
     ),
     Claim(
         "same_as_weights", every("moved_into_weights", "largest_gap", "sgd", "adam"), exactly(0, 1e-9), "nats",
-        Bilingual(
-            "the factor moved into W_q's start and step size gives the same training run",
-            "把因子移入 W_q 的初始化与步长，训练过程完全相同",
-        ),
-        Bilingual(
-            "Moved into W_q's start and step size the factor gives the same run, number for number.",
-            "把因子移入 W_q 的初始化与步长，训练逐数相同。",
-        ),
+        Bilingual("the factor moved into W_q's start and step size gives the same training run",
+                  "把因子移入 W_q 的初始化与步长，训练过程完全相同"),
+        Bilingual("Moved into W_q's start and step size the factor gives the same run, number for number.",
+                  "把因子移入 W_q 的初始化与步长，训练逐数相同。"),
         Bilingual("Moved into W_q the factor gave another run.", "把因子移入 W_q 后，训练并不相同。"),
         kind="exact",
     ),
@@ -299,10 +290,8 @@ CLAIMS = [
     Claim(
         "cross_entropy_keeps_gradient",
         log_ratio(USES, "median_gradient", "attention", "cross-entropy", logit_std=32.0), below(-2), "powers of 10",
-        Bilingual(
-            "at logit std 32, attention's gradient is over 100 times below cross-entropy's",
-            "logit 标准差为 32 时，注意力的梯度比交叉熵小 100 倍以上",
-        ),
+        Bilingual("at logit std 32, attention's gradient is over 100 times below cross-entropy's",
+                  "logit 标准差为 32 时，注意力的梯度比交叉熵小 100 倍以上"),
         Bilingual(
             "Other softmaxes usually go without because their logits do not grow with the width, and because "
             "cross-entropy's gradient p - y survives saturation, where attention's is "
@@ -325,10 +314,8 @@ CLAIMS = [
     Claim(
         "others_never_need_it", value("other_softmaxes", "start_loss_above_guessing", "tied", width=1024), below(1),
         "nats",
-        Bilingual(
-            "other softmaxes never need it: tied N(0,1) embeddings start near guessing",
-            "其他 softmax 从不需要：N(0,1) 的共享词嵌入起点也接近猜测",
-        ),
+        Bilingual("other softmaxes never need it: tied N(0,1) embeddings start near guessing",
+                  "其他 softmax 从不需要：N(0,1) 的共享词嵌入起点也接近猜测"),
         Bilingual("Even tied N(0,1) embeddings started near guessing.", "共享 N(0,1) 词嵌入的起点也接近猜测。"),
         Bilingual(
             "Where logits do grow they are scaled too: tied N(0,1) embeddings at width 1024 start "
@@ -357,10 +344,8 @@ FIGURES = [
         "uses", "lines", USES, ("median_gradient",),
         Axis("logit_std", Bilingual("standard deviation of the logits", "logit 的标准差"), log=True), GRADIENT,
         Bilingual("One softmax, three losses: one flat line, two cliffs", "同一个 softmax：一条平线，两处断崖"),
-        Bilingual(
-            "Cross-entropy undoes the exponential, so its gradient p - y stays near 1 however saturated it is.",
-            "交叉熵抵消了指数，梯度 p−y 无论多饱和都接近 1。",
-        ),
+        Bilingual("Cross-entropy undoes the exponential, so its gradient p - y stays near 1 however saturated it is.",
+                  "交叉熵抵消了指数，梯度 p−y 无论多饱和都接近 1。"),
         labels=LABELS,
     ),
     View(

@@ -183,12 +183,12 @@ EXPERIMENTS = [
         tune=Tune("learning_rate", (5e-3, 1e-2), "bits", settings=HALF),
     ),
     Experiment(
-        "nonlinear_head", hole, ("attention, apart",), seeds=BySize((4,), (6, 12)),
+        "nonlinear_head", hole, ("attention, apart",), seeds=BySize((3,), (6, 12)),
         settings=BySize({"steps": 250, "head": "nonlinear"}, {"steps": 1000, "head": "nonlinear"}),
         tune=Tune("learning_rate", (2.5e-3, 5e-3), "bits", settings=HALF),
     ),
     Experiment(
-        "language_model", language_model, ARMS, seeds=SEEDS,
+        "language_model", language_model, ("LSTM, apart", "LSTM, both", "attention, both"), seeds=SEEDS,
         settings=BySize({"steps": 80}, {"steps": 400}),
     ),
     Experiment(
