@@ -109,8 +109,8 @@ NORMS = {
     "batch, pads counted": "model.norm=batch_padded batches.layout=dense",
     "batch, each position": "model.norm=batch_position",
 }
-STEPS = BySize({"steps": 80}, {"steps": 500})
-TUNE = Tune("learning_rate", (5e-3, 1.5e-2, 4.5e-2), "held_out", settings=BySize({"steps": 30}, {"steps": 150}))
+STEPS = BySize({"steps": 70}, {"steps": 500})
+TUNE = Tune("learning_rate", (5e-3, 1.5e-2, 4.5e-2), "held_out", settings=BySize({"steps": 25}, {"steps": 150}))
 SEEDS = BySize((6,), (6, 12))
 EXACT = BySize((4,), (8,))
 
