@@ -201,6 +201,6 @@ def test_the_terminal_shows_each_claim_in_the_language_asked_for(
 
 def test_the_clock_is_a_budget_too(ask: Ask, tmp_path: Path) -> None:
     answer = ask(tmp_path, "--budget", 60)
-    assert answer["facts"]["budget"] == "60"
+    assert answer["facts"]["budget"] == 60.0
     assert answer["facts"]["left_out"] == {}
     assert answer["claims"][0]["outcome"] == "supported"
