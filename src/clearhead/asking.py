@@ -173,13 +173,20 @@ def write_figures(views: Sequence[View], evidence: Evidence, folder: Path) -> li
     ]
 
 
-def _facts(asking: Asking, plan: Plan) -> dict[str, Any]:
+def environment_facts() -> dict[str, str]:
+    """What a run stands on besides its own settings: versions, the machine, threads."""
     return {
         "clearhead": __version__,
         "python": platform.python_version(),
         "machine": platform.machine(),
         **versions("torch", "numpy", "scipy", "tokenizers"),
         "threads": "one a process",
+    }
+
+
+def _facts(asking: Asking, plan: Plan) -> dict[str, Any]:
+    return {
+        **environment_facts(),
         "budget": asking.seconds() or asking.budget,
         "seed": plan.seed,
         "text": "embedded" if plan.corpus.source == EMBEDDED else plan.corpus.name,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import platform
 import shlex
 import time
 from collections.abc import Iterator, Mapping
@@ -12,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clearhead import __version__
-from clearhead.asking import write_figures
+from clearhead.asking import environment_facts, write_figures
 from clearhead.digests import digest
 from clearhead.errors import InputError
 from clearhead.evaluation.statistics import Sample, finite, interval
@@ -172,11 +170,7 @@ def _arm(name: str, variation: Variation, evidence: Evidence, judged: Judged | N
 
 def _facts(asked: Comparing) -> dict[str, Any]:
     return {
-        "clearhead": __version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        **versions("torch", "numpy", "scipy", "tokenizers"),
-        "threads": "one a process",
+        **environment_facts(),
         "seed": asked.seed,
         "command": asked.command(),
     }

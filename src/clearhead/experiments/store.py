@@ -6,7 +6,6 @@ import functools
 import hashlib
 import json
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,7 +17,7 @@ from clearhead.experiments.experiment import Cell
 from clearhead.files import write_whole
 
 PACKAGE = Path(__file__).parents[1]
-MEASURING = ("text", "batches", "layers", "models", "objectives", "training", "evaluation", "recipes")
+MEASURING = ("spec.py", "text", "batches", "layers", "models", "objectives", "training", "evaluation", "recipes")
 
 
 @dataclass(frozen=True)
@@ -90,8 +89,5 @@ def _flatten(found: float | Along) -> Any:
 
 
 def _revive(found: Any) -> float | Along:
-    return Along(found[0], dict(_pairs(found[1]))) if isinstance(found, list) else float(found)
+    return Along(found[0], dict(found[1])) if isinstance(found, list) else float(found)
 
-
-def _pairs(items: Iterable[Any]) -> Iterable[tuple[Any, float]]:
-    return ((place, float(value)) for place, value in items)
