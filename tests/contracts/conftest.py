@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,16 +12,27 @@ import pytest
 import torch
 from torch import nn
 
+from clearhead.batches.batch import Item
 from clearhead.models import menu
 
-VOCABULARY, LONGEST = 30, 32
+sys.path.insert(0, str(Path(__file__).parent))
+from small_models import INVENTORY, SMALL, TRUNK
 
 
 @pytest.fixture
-def sequences() -> list[np.ndarray]:
-    """More than one group of like lengths; one token alone; two of a length."""
+def sequences() -> list[Item]:
+    """More than one group of like lengths; one token alone; two of a length. With all that a model may read."""
     rng = np.random.default_rng(0)
-    return [rng.integers(1, VOCABULARY, length) for length in (5, 24, 2, 7, 1, 23, 7)]
+
+    def one(length: int) -> Item:
+        features = {
+            "templates": rng.integers(-1, INVENTORY.features, (length, 3)),
+            "characters": rng.integers(-1, INVENTORY.characters, (length, 4)),
+        }
+        ids = rng.integers(1, INVENTORY.vocabulary.size, length)
+        return Item(ids, features=features, source=Item(rng.integers(1, 20, length % 5 + 1)))
+
+    return [one(length) for length in (5, 24, 2, 7, 1, 23, 7)]
 
 
 @pytest.fixture
@@ -27,8 +40,7 @@ def make_model() -> Callable[..., nn.Module]:
     def make(name: str, **fields: Any) -> nn.Module:
         torch.manual_seed(0)
         module = menu.load(name)
-        sizes = {"hidden_size": 8, "num_hidden_layers": 2, "dropout": 0.0}
-        model: nn.Module = module.build(module.Spec(**{**sizes, **fields}), VOCABULARY, LONGEST)
+        model: nn.Module = module.build(module.Spec(**{**SMALL.get(name, TRUNK), **fields}), INVENTORY)
         return model.double()
 
     return make

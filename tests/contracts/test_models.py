@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import copy
 import io
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from clearhead.batches.batch import Batch, collate
+from clearhead.batches.batch import Batch, Item, collate
 from clearhead.models import menu
+
+sys.path.insert(0, str(Path(__file__).parent))
+from small_models import INVENTORY, READS_NO_SINGLE_TOKEN, SMALL, TRUNK
 
 Make = Callable[..., nn.Module]
 TOLERANCE = 1e-12
@@ -36,11 +40,11 @@ EVERY = pytest.mark.parametrize(("name", "fields"), variants())
 
 @EVERY
 def test_dense_equals_packed_at_every_layer(
-    name: str, fields: dict[str, str], make_model: Make, sequences: list[np.ndarray]
+    name: str, fields: dict[str, str], make_model: Make, sequences: list[Item]
 ) -> None:
     model = make_model(name, **fields)
     packed, dense = (copy.deepcopy(model)(collate(sequences, packed=packed)) for packed in (True, False))
-    assert len(packed.layers) == len(dense.layers) == 3
+    assert len(packed.layers) == len(dense.layers) >= 1
     for one, other in zip((packed.hidden, *packed.layers), (dense.hidden, *dense.layers), strict=True):
         torch.testing.assert_close(one, dense.layout.take_real(other), rtol=0, atol=TOLERANCE)
     assert packed.hidden.shape == (packed.layout.tokens, model.width)
@@ -48,7 +52,7 @@ def test_dense_equals_packed_at_every_layer(
 
 @EVERY
 def test_alone_equals_in_a_batch_and_pads_change_nothing(
-    name: str, fields: dict[str, str], make_model: Make, sequences: list[np.ndarray]
+    name: str, fields: dict[str, str], make_model: Make, sequences: list[Item]
 ) -> None:
     model = make_model(name, **fields)
     model(collate(sequences, packed=True))
@@ -61,7 +65,7 @@ def test_alone_equals_in_a_batch_and_pads_change_nothing(
 
 @EVERY
 def test_the_order_of_the_batch_changes_nothing(
-    name: str, fields: dict[str, str], make_model: Make, sequences: list[np.ndarray]
+    name: str, fields: dict[str, str], make_model: Make, sequences: list[Item]
 ) -> None:
     model = make_model(name, **fields).eval()
     lengths = [len(one) for one in sequences]
@@ -79,13 +83,13 @@ def test_equal_seeds_build_equal_models_and_other_seeds_others(
     assert all(torch.equal(one[key], other[key]) for key in one)
     module = menu.load(name)
     torch.manual_seed(1)
-    another = module.build(module.Spec(hidden_size=8, **fields), 30, 32).double()
-    assert not torch.equal(another.token_embedding.weight, one["token_embedding.weight"])
+    another = module.build(module.Spec(**{**SMALL.get(name, TRUNK), **fields}), INVENTORY)
+    assert any(not torch.equal(value.double(), one[key]) for key, value in another.state_dict().items())
 
 
 @EVERY
 def test_saved_and_loaded_it_says_the_same(
-    name: str, fields: dict[str, str], make_model: Make, sequences: list[np.ndarray]
+    name: str, fields: dict[str, str], make_model: Make, sequences: list[Item]
 ) -> None:
     model, batch = make_model(name, **fields), collate(sequences, packed=True)
     model(batch)
@@ -99,13 +103,13 @@ def test_saved_and_loaded_it_says_the_same(
     assert torch.equal(again.eval()(batch).hidden, model.eval()(batch).hidden)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in READS_NO_SINGLE_TOKEN])
 @pytest.mark.parametrize("packed", [True, False])
 def test_it_learns_a_few_sequences_by_heart(
-    name: str, packed: bool, make_model: Make, sequences: list[np.ndarray]
+    name: str, packed: bool, make_model: Make, sequences: list[Item]
 ) -> None:
     """Each token's own number, from its state: nothing that a trunk may not know."""
-    model = make_model(name, hidden_size=16).float()
+    model = make_model(name, **({} if name in SMALL else {"hidden_size": 16})).float()
     read_out = nn.Linear(model.width, 30)  # type: ignore[arg-type]
     batch: Batch = collate(sequences, packed=packed)
     optimizer = torch.optim.AdamW([*model.parameters(), *read_out.parameters()], lr=2e-2)
@@ -121,9 +125,9 @@ def test_it_learns_a_few_sequences_by_heart(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_batch_scored_first_can_be_trained_on_later(name: str, make_model: Make, sequences: list[np.ndarray]) -> None:
+def test_a_batch_scored_first_can_be_trained_on_later(name: str, make_model: Make, sequences: list[Item]) -> None:
     model, batch = make_model(name), collate(sequences, packed=True)
     with torch.inference_mode():
         model.eval()(batch)
     model.train()(batch).hidden.sum().backward()
-    assert model.token_embedding.weight.grad is not None
+    assert any(parameter.grad is not None for parameter in model.parameters())

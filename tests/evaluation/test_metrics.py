@@ -14,10 +14,12 @@ from clearhead.batches.batch import Batch, collate
 from clearhead.evaluation.metrics import bits_per_byte, held_out
 from clearhead.models.states import States
 from clearhead.objectives import causal_lm, masked_lm
+from clearhead.text.inventory import Inventory
 from clearhead.text.tokenizers import Vocabulary
 from clearhead.training.task import Task
 
 VOCABULARY = Vocabulary(size=16, pad=0, unknown=1, begin=2, end=3, mask=4)
+INVENTORY = Inventory(VOCABULARY, 16)
 
 
 class Trunk(nn.Module):
@@ -43,7 +45,7 @@ def sequences() -> list[np.ndarray]:
 def causal() -> Task:
     torch.manual_seed(0)
     trunk = Trunk()
-    return Task(trunk, causal_lm.build(causal_lm.Spec(), trunk, VOCABULARY)).double()
+    return Task(trunk, causal_lm.build(causal_lm.Spec(), trunk, INVENTORY)).double()
 
 
 def in_parts(sequences: list[np.ndarray], size: int, *, packed: bool) -> list[Batch]:
@@ -69,7 +71,7 @@ def test_every_item_by_hand(sequences: list[np.ndarray]) -> None:
 def test_masked_items_do_not_depend_on_batching(sequences: list[np.ndarray], size: int, packed: bool) -> None:
     torch.manual_seed(0)
     trunk = Trunk()
-    task = Task(trunk, masked_lm.build(masked_lm.Spec(), trunk, VOCABULARY)).double()
+    task = Task(trunk, masked_lm.build(masked_lm.Spec(), trunk, INVENTORY)).double()
     reference = held_out(task, in_parts(sequences, 6, packed=True), seed=1)
     scores = held_out(task, in_parts(sequences, size, packed=packed), seed=1)
     np.testing.assert_allclose(scores.nats, reference.nats, rtol=0, atol=1e-12)

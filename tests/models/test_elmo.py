@@ -15,6 +15,8 @@ from clearhead.errors import InputError
 from clearhead.evaluation.probes import influence, mixed_derivative, watch
 from clearhead.models import elmo
 from clearhead.spec import validate
+from clearhead.text.inventory import Inventory
+from clearhead.text.tokenizers import Vocabulary
 
 D = 6
 BATCH = collate([np.array([3, 1, 4, 1, 5]), np.array([2, 7])], packed=True)
@@ -26,7 +28,7 @@ DIRECTIONS = pytest.mark.parametrize("directions", ["apart", "mixed"])
 def build(**fields: Any) -> elmo.Elmo:
     torch.manual_seed(0)
     spec = elmo.Spec(**{"hidden_size": D, "num_attention_heads": 3, "fused": False, **fields})
-    return elmo.build(spec, 10, 16).double().eval()
+    return elmo.build(spec, Inventory(Vocabulary(10), 16)).double().eval()
 
 
 def from_embeddings(model: elmo.Elmo, embedded: Tensor, batch: Batch = BATCH) -> tuple[Tensor, ...]:

@@ -18,6 +18,8 @@ from clearhead.layers.positions import POSITIONS
 from clearhead.models import transformer_decoder, transformer_encoder
 from clearhead.models.transformer import Transformer, TransformerSpec
 from clearhead.spec import validate
+from clearhead.text.inventory import Inventory
+from clearhead.text.tokenizers import Vocabulary
 
 VOCABULARY, LONGEST = 30, 16
 BATCH = collate([np.arange(2, 9), np.array([4]), np.arange(5, 17)], packed=True)
@@ -25,7 +27,8 @@ BATCH = collate([np.arange(2, 9), np.array([4]), np.arange(5, 17)], packed=True)
 
 def build(module: Any = transformer_encoder, **fields: Any) -> Transformer:
     torch.manual_seed(0)
-    model: Transformer = module.build(TransformerSpec(hidden_size=8, **fields), VOCABULARY, LONGEST)
+    inventory = Inventory(Vocabulary(VOCABULARY), LONGEST)
+    model: Transformer = module.build(TransformerSpec(hidden_size=8, **fields), inventory)
     return model.double().eval()
 
 

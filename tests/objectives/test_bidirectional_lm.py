@@ -10,9 +10,11 @@ from torch.nn import functional as F
 from clearhead.batches.batch import collate
 from clearhead.models.states import States
 from clearhead.objectives import bidirectional_lm
+from clearhead.text.inventory import Inventory
 from clearhead.text.tokenizers import Vocabulary
 
 VOCABULARY = Vocabulary(size=12, pad=0, unknown=1, begin=2, end=3, mask=4)
+INVENTORY = Inventory(VOCABULARY, 16)
 SEQUENCES = [np.array([2, 7, 8, 3]), np.array([5]), np.array([2, 9, 3])]
 
 
@@ -26,7 +28,7 @@ class Trunk(nn.Module):
 
 
 def test_labels_by_hand() -> None:
-    objective = bidirectional_lm.build(bidirectional_lm.Spec(), Trunk(), VOCABULARY)
+    objective = bidirectional_lm.build(bidirectional_lm.Spec(), Trunk(), INVENTORY)
     asked = objective.ask(collate(SEQUENCES, packed=True), torch.Generator())
     assert asked.labels["next"].tolist() == [7, 8, 3, -100, -100, 9, 3, -100]
     assert asked.labels["previous"].tolist() == [-100, 2, 7, 8, -100, -100, 2, 9]
@@ -34,7 +36,7 @@ def test_labels_by_hand() -> None:
 
 def test_the_mean_is_half_the_forward_and_half_the_backward_mean() -> None:
     torch.manual_seed(0)
-    objective = bidirectional_lm.build(bidirectional_lm.Spec(), Trunk(), VOCABULARY).double()
+    objective = bidirectional_lm.build(bidirectional_lm.Spec(), Trunk(), INVENTORY).double()
     asked = objective.ask(collate(SEQUENCES, packed=True), torch.Generator())
     hidden = torch.randn(8, 8, dtype=torch.float64)
     loss = objective.loss(States(hidden, asked.layout, (hidden,)), asked)
@@ -45,5 +47,5 @@ def test_the_mean_is_half_the_forward_and_half_the_backward_mean() -> None:
 
 def test_a_tied_projection_is_the_embeddings() -> None:
     trunk = Trunk()
-    objective = bidirectional_lm.build(bidirectional_lm.Spec(tie_embeddings=True), trunk, VOCABULARY)
+    objective = bidirectional_lm.build(bidirectional_lm.Spec(tie_embeddings=True), trunk, INVENTORY)
     assert objective.decoder.weight is trunk.token_embedding.weight

@@ -12,9 +12,11 @@ from clearhead.batches.batch import collate
 from clearhead.errors import InputError
 from clearhead.models.states import States
 from clearhead.objectives import causal_lm
+from clearhead.text.inventory import Inventory
 from clearhead.text.tokenizers import Vocabulary
 
 VOCABULARY = Vocabulary(size=12, pad=0, unknown=1, begin=2, end=3, mask=4)
+INVENTORY = Inventory(VOCABULARY, 16)
 SEQUENCES = [np.array([2, 7, 8, 3]), np.array([5]), np.array([2, 3])]
 
 
@@ -32,7 +34,7 @@ class Trunk(nn.Module):
     [(True, [7, 8, 3, -100, -100, 3, -100]), (False, [7, 8, 3, -100, -100, -100, -100, -100, 3, -100, -100, -100])],
 )
 def test_labels_by_hand(packed: bool, labels: list[int]) -> None:
-    objective = causal_lm.build(causal_lm.Spec(), Trunk(), VOCABULARY)
+    objective = causal_lm.build(causal_lm.Spec(), Trunk(), INVENTORY)
     asked = objective.ask(collate(SEQUENCES, packed=packed), torch.Generator())
     assert asked.labels["next"].tolist() == labels
 
@@ -40,7 +42,7 @@ def test_labels_by_hand(packed: bool, labels: list[int]) -> None:
 def test_the_loss_is_the_naive_one_sequence_by_sequence() -> None:
     torch.manual_seed(0)
     trunk = Trunk()
-    objective = causal_lm.build(causal_lm.Spec(tie_embeddings=False), trunk, VOCABULARY).double()
+    objective = causal_lm.build(causal_lm.Spec(tie_embeddings=False), trunk, INVENTORY).double()
     asked = objective.ask(collate(SEQUENCES, packed=True), torch.Generator())
     hidden = torch.randn(7, 6, dtype=torch.float64)
     loss = objective.loss(States(hidden, asked.layout, (hidden,)), asked)
@@ -55,4 +57,4 @@ def test_the_loss_is_the_naive_one_sequence_by_sequence() -> None:
 
 def test_tying_needs_equal_widths() -> None:
     with pytest.raises(InputError, match="states of width 10 do not fit embeddings of width 6"):
-        causal_lm.build(causal_lm.Spec(), Trunk(width=10), VOCABULARY)
+        causal_lm.build(causal_lm.Spec(), Trunk(width=10), INVENTORY)

@@ -15,10 +15,12 @@ from clearhead.evaluation.probes import watch
 from clearhead.models import menu as models
 from clearhead.objectives import menu
 from clearhead.objectives.loss import NOT_ASKED, asked_count, asked_sequences
+from clearhead.text.inventory import Inventory
 from clearhead.text.tokenizers import Vocabulary
 from clearhead.training.task import Task
 
 VOCABULARY = Vocabulary(size=24, pad=0, unknown=1, begin=2, end=3, mask=4)
+INVENTORY = Inventory(VOCABULARY, 16)
 TRUNKS = {"bidirectional_lm": "elmo", "causal_lm": "transformer_decoder", "masked_lm": "transformer_encoder"}
 
 
@@ -33,9 +35,9 @@ def build(name: str, **spec: object) -> Task:
     torch.manual_seed(0)
     trunk_module = models.load(TRUNKS[name])
     sizes = {"hidden_size": 8, "num_hidden_layers": 2, "dropout": 0.0}
-    trunk = trunk_module.build(trunk_module.Spec(**sizes), VOCABULARY.size, 16)
+    trunk = trunk_module.build(trunk_module.Spec(**sizes), INVENTORY)
     module = menu.load(name)
-    return Task(trunk, module.build(module.Spec(**spec), trunk, VOCABULARY)).double().eval()
+    return Task(trunk, module.build(module.Spec(**spec), trunk, INVENTORY)).double().eval()
 
 
 def ask(task: Task, sequences: list[np.ndarray], *, packed: bool = True, seed: int = 1) -> Batch:
@@ -158,8 +160,8 @@ def test_equal_seeds_give_equal_heads_on_any_depth(name: str) -> None:
     heads = []
     for layers in (1, 3):
         torch.manual_seed(4)
-        trunk = trunk_module.build(trunk_module.Spec(hidden_size=8, num_hidden_layers=layers), VOCABULARY.size, 16)
-        heads.append(module.build(module.Spec(tie_embeddings=False), trunk, VOCABULARY).state_dict())
+        trunk = trunk_module.build(trunk_module.Spec(hidden_size=8, num_hidden_layers=layers), INVENTORY)
+        heads.append(module.build(module.Spec(tie_embeddings=False), trunk, INVENTORY).state_dict())
     assert heads[0].keys() == heads[1].keys()
     assert all(torch.equal(heads[0][key], heads[1][key]) for key in heads[0])
     assert 0.015 < heads[0]["decoder.weight"].std() < 0.025

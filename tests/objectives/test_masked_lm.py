@@ -16,9 +16,11 @@ from clearhead.errors import InputError
 from clearhead.models.states import States
 from clearhead.objectives import masked_lm
 from clearhead.spec import validate
+from clearhead.text.inventory import Inventory
 from clearhead.text.tokenizers import Vocabulary
 
 VOCABULARY = Vocabulary(size=50, pad=0, unknown=1, begin=2, end=3, mask=4)
+INVENTORY = Inventory(VOCABULARY, 16)
 
 
 class Trunk(nn.Module):
@@ -32,7 +34,7 @@ class Trunk(nn.Module):
 
 def build(**spec: float) -> masked_lm.MaskedLM:
     torch.manual_seed(0)
-    return masked_lm.build(masked_lm.Spec(**spec), Trunk(), VOCABULARY)  # type: ignore[arg-type]
+    return masked_lm.build(masked_lm.Spec(**spec), Trunk(), INVENTORY)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from clearhead.batches.batch import Batch, collate
 from clearhead.models import transformer_decoder, transformer_encoder
 from clearhead.models.states import States
 from clearhead.models.transformer import Transformer, TransformerSpec
+from clearhead.text.inventory import Inventory
+from clearhead.text.tokenizers import Vocabulary
 
 VOCABULARY, LONGEST, WIDTH, LAYERS, HEADS, INNER = 50, 24, 16, 3, 4, 40
 RNG = np.random.default_rng(0)
@@ -38,7 +40,7 @@ def rough(module: nn.Module) -> None:
 def copied_bert(theirs: BertModel) -> Transformer:
     """Our encoder with the weights of Hugging Face's BERT."""
     spec = TransformerSpec(norm_place="post", embedding_norm=True, norm_eps=1e-12, type_vocab_size=2, **SIZES)
-    ours = transformer_encoder.build(spec, VOCABULARY, LONGEST)
+    ours = transformer_encoder.build(spec, Inventory(Vocabulary(VOCABULARY), LONGEST))
     weights = theirs.state_dict()
     renamed = {
         "token_embedding.weight": weights["embeddings.word_embeddings.weight"],
@@ -67,7 +69,7 @@ def copied_bert(theirs: BertModel) -> Transformer:
 def copied_gpt2(theirs: GPT2Model) -> Transformer:
     """Our decoder with the weights of Hugging Face's GPT-2, whose matrices are stored the other way round."""
     spec = TransformerSpec(norm_place="pre", hidden_act="gelu_tanh", **SIZES)
-    ours = transformer_decoder.build(spec, VOCABULARY, LONGEST)
+    ours = transformer_decoder.build(spec, Inventory(Vocabulary(VOCABULARY), LONGEST))
     weights = theirs.state_dict()
     renamed = {
         "token_embedding.weight": weights["wte.weight"],

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from clearhead.batches.batch import Batch, collate
 from clearhead.models.states import States
 from clearhead.objectives import masked_lm
+from clearhead.text.inventory import Inventory
 from clearhead.text.tokenizers import Vocabulary
 from clearhead.training.task import Task
 
 VOCABULARY = Vocabulary(size=20, pad=0, unknown=1, begin=2, end=3, mask=4)
+INVENTORY = Inventory(VOCABULARY, 16)
 
 
 class Trunk(nn.Module):
@@ -39,7 +41,7 @@ def make_task() -> Callable[..., Task]:
     def make(*, dropout: float = 0.0, dtype: torch.dtype = torch.float32) -> Task:
         torch.manual_seed(0)
         trunk = Trunk(dropout)
-        return Task(trunk, masked_lm.build(masked_lm.Spec(probability=0.3), trunk, VOCABULARY)).to(dtype)
+        return Task(trunk, masked_lm.build(masked_lm.Spec(probability=0.3), trunk, INVENTORY)).to(dtype)
 
     return make
 

@@ -53,7 +53,7 @@ def held_out(task: Task, batches: Iterable[Batch], *, seed: int) -> HeldOut:
             for batch in batches:
                 asked = task.ask(batch, generator)
                 nats.append(task(asked).each.double().cpu().numpy())
-                sequences.append(asked_sequences(asked).cpu().numpy() + read)
+                sequences.append(asked_sequences(asked, task.objective.asks).cpu().numpy() + read)
                 read += len(batch.layout.lengths)
     finally:
         for module, training in was_training.items():

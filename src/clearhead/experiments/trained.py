@@ -19,6 +19,7 @@ from clearhead.experiments.recipe import Recipe, resolve
 from clearhead.models import menu as models
 from clearhead.objectives import menu as objectives
 from clearhead.text.corpora import Corpus
+from clearhead.text.inventory import Inventory
 from clearhead.text.tokenized import TextSpec, TokenizedText, tokenize_corpus
 from clearhead.training.loop import Diverged, fit
 from clearhead.training.task import Task
@@ -85,11 +86,11 @@ class Trained:
 def build_task(recipe: Recipe, text: TokenizedText, seed: int) -> Task:
     """An untrained task; equal seeds give equal weights wherever names and shapes agree."""
     torch.manual_seed(seed)
-    vocabulary = text.tokenizer.vocabulary
+    inventory = Inventory(text.tokenizer.vocabulary, recipe.text.max_length)
     trunk = models.load(recipe.model["name"])
-    model = trunk.build(trunk.Spec(**_fields(recipe.model)), vocabulary.size, recipe.text.max_length)
+    model = trunk.build(trunk.Spec(**_fields(recipe.model)), inventory)
     asked = objectives.load(recipe.objective["name"])
-    return Task(model, asked.build(asked.Spec(**_fields(recipe.objective)), model, vocabulary))
+    return Task(model, asked.build(asked.Spec(**_fields(recipe.objective)), model, inventory))
 
 
 def _fields(section: Mapping[str, Any]) -> dict[str, Any]:

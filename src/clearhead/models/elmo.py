@@ -24,6 +24,7 @@ from clearhead.layers.transformer import Block
 from clearhead.models.fields import check_heads
 from clearhead.models.states import States
 from clearhead.spec import SpecModel
+from clearhead.text.inventory import Inventory
 
 
 class Spec(SpecModel):
@@ -100,9 +101,9 @@ class Elmo(nn.Module):
         return States(layers[-1], batch.layout, tuple(layers))
 
 
-def build(spec: Spec, vocabulary_size: int, max_length: int) -> Elmo:
-    """The trunk for `vocabulary_size` token ids. No part of it depends on `max_length`."""
-    make = functools.partial(_assembled, spec, vocabulary_size)
+def build(spec: Spec, inventory: Inventory) -> Elmo:
+    """The trunk for the token ids of `inventory`. No part of it depends on its `max_length`."""
+    make = functools.partial(_assembled, spec, inventory.vocabulary.size)
     model: Elmo = built(make, functools.partial(_initialize, spec))
     return model
 

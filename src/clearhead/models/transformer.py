@@ -21,6 +21,7 @@ from clearhead.layers.transformer import Block
 from clearhead.models.fields import Activation, AttentionScale, Norm, Position, check_heads
 from clearhead.models.states import States
 from clearhead.spec import SpecModel
+from clearhead.text.inventory import Inventory
 
 
 class TransformerSpec(SpecModel):
@@ -103,19 +104,19 @@ class Transformer(nn.Module):
         return dropped
 
 
-def build_transformer(spec: TransformerSpec, mask: Mask, vocabulary_size: int, max_length: int) -> Transformer:
+def build_transformer(spec: TransformerSpec, mask: Mask, inventory: Inventory) -> Transformer:
     """The trunk of `spec` whose tokens see what `mask` lets them."""
-    make = functools.partial(_assembled, spec, mask, vocabulary_size, max_length)
+    make = functools.partial(_assembled, spec, mask, inventory)
     model: Transformer = built(make, functools.partial(initialize_transformer, std=spec.initializer_range))
     return model
 
 
-def _assembled(spec: TransformerSpec, mask: Mask, vocabulary_size: int, max_length: int) -> Transformer:
+def _assembled(spec: TransformerSpec, mask: Mask, inventory: Inventory) -> Transformer:
     width = spec.hidden_size
     make_norm = functools.partial(NORMS[spec.norm], width, eps=spec.norm_eps)
-    positions = POSITIONS[spec.positions](width, spec.num_attention_heads, max_length)
+    positions = POSITIONS[spec.positions](width, spec.num_attention_heads, inventory.max_length)
     return Transformer(
-        nn.Embedding(vocabulary_size, width),
+        nn.Embedding(inventory.vocabulary.size, width),
         position_embedding=positions.added,
         token_type_embedding=nn.Embedding(spec.type_vocab_size, width) if spec.type_vocab_size else None,
         embedding_norm=make_norm() if spec.embedding_norm else None,

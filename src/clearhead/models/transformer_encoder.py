@@ -8,10 +8,11 @@ from __future__ import annotations
 from clearhead.layers.masks import full
 from clearhead.models.transformer import Transformer, build_transformer
 from clearhead.models.transformer import TransformerSpec as Spec
+from clearhead.text.inventory import Inventory
 
 __all__ = ["Spec", "build"]
 
 
-def build(spec: Spec, vocabulary_size: int, max_length: int) -> Transformer:
-    """The trunk for `vocabulary_size` token ids and sequences of at most `max_length` tokens."""
-    return build_transformer(spec, full(), vocabulary_size, max_length)
+def build(spec: Spec, inventory: Inventory) -> Transformer:
+    """The trunk for the token ids of `inventory` and sequences of at most its `max_length` tokens."""
+    return build_transformer(spec, full(), inventory)

@@ -15,7 +15,7 @@ from clearhead.objectives.decoder import INITIAL_STD, embedding_matrix, hidden_w
 from clearhead.objectives.loss import Loss, asked_places, token_loss
 from clearhead.objectives.shifted import next_tokens, previous_tokens
 from clearhead.spec import SpecModel
-from clearhead.text.tokenizers import Vocabulary
+from clearhead.text.inventory import Inventory
 
 NEXT = "next"
 PREVIOUS = "previous"
@@ -34,13 +34,15 @@ class BidirectionalLM(nn.Module):
     all asked is 0.5 * (forward mean + backward mean) (Peters et al. 2018, arXiv:1802.05365, 3.1).
     """
 
+    asks = (NEXT, PREVIOUS)
+
     def __init__(self, width: int, vocabulary_size: int) -> None:
         super().__init__()
         self.decoder = nn.Linear(width // 2, vocabulary_size)
 
     def ask(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Labels `next` and `previous` (N,), none across the ends of a sequence. Draws nothing."""
-        return replace(batch, labels={NEXT: next_tokens(batch), PREVIOUS: previous_tokens(batch)})
+        return replace(batch, labels={**batch.labels, NEXT: next_tokens(batch), PREVIOUS: previous_tokens(batch)})
 
     def loss(self, states: States, batch: Batch) -> Loss:
         """Nats of every `next`, then of every `previous`; the vocabulary projection is computed only there."""
@@ -51,9 +53,9 @@ class BidirectionalLM(nn.Module):
         return token_loss(self.decoder(asked), torch.cat([following[ahead], preceding[behind]]))
 
 
-def build(spec: Spec, model: nn.Module, vocabulary: Vocabulary) -> BidirectionalLM:
+def build(spec: Spec, model: nn.Module, inventory: Inventory) -> BidirectionalLM:
     """The head for a trunk whose states are [forward; backward]."""
-    make = functools.partial(BidirectionalLM, hidden_width(model), vocabulary.size)
+    make = functools.partial(BidirectionalLM, hidden_width(model), inventory.vocabulary.size)
     head: BidirectionalLM = built(make, functools.partial(initialize_transformer, std=INITIAL_STD))
     if spec.tie_embeddings:
         tie(head.decoder, embedding_matrix(model))

@@ -11,12 +11,13 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clearhead.batches.batch import Batch
+from clearhead.batches.batch import NOT_ASKED, Batch
 from clearhead.layers.initialization import built, initialize_transformer
 from clearhead.models.states import States
 from clearhead.objectives.decoder import INITIAL_STD, embedding_matrix, hidden_width, tie
-from clearhead.objectives.loss import NOT_ASKED, Loss, asked_places, token_loss
+from clearhead.objectives.loss import Loss, asked_places, token_loss
 from clearhead.spec import SpecModel
+from clearhead.text.inventory import Inventory
 from clearhead.text.tokenizers import Vocabulary
 
 MASKED = "masked"
@@ -46,6 +47,8 @@ class Spec(SpecModel):
 class MaskedLM(nn.Module):
     """-log p(x[t] | h[t]) over the chosen t, with logits LN(gelu(h A + a)) W^T + b, W the token embeddings."""
 
+    asks = (MASKED,)
+
     def __init__(self, spec: Spec, vocabulary: Vocabulary, width: int, embedding_width: int) -> None:
         super().__init__()
         self.spec = spec
@@ -67,7 +70,7 @@ class MaskedLM(nn.Module):
         hidden, labels = batch.token_ids.clone(), torch.full_like(batch.token_ids, NOT_ASKED)
         hidden[real] = torch.where(chosen, self._replaced(token_ids, draws[:, 1], draws[:, 2]), token_ids)
         labels[real] = token_ids.masked_fill(~chosen, NOT_ASKED)
-        return replace(batch, token_ids=hidden, labels={MASKED: labels})
+        return replace(batch, token_ids=hidden, labels={**batch.labels, MASKED: labels})
 
     def loss(self, states: States, batch: Batch) -> Loss:
         """Nats of each chosen token; the head is computed only there."""
@@ -92,10 +95,10 @@ def first_word(vocabulary: Vocabulary) -> int:
     return 1 + max(vocabulary.pad, vocabulary.unknown, vocabulary.begin, vocabulary.end, vocabulary.mask)
 
 
-def build(spec: Spec, model: nn.Module, vocabulary: Vocabulary) -> MaskedLM:
+def build(spec: Spec, model: nn.Module, inventory: Inventory) -> MaskedLM:
     """BERT's head: dense, gelu, layer norm, then the vocabulary."""
     embeddings = embedding_matrix(model)
-    make = functools.partial(MaskedLM, spec, vocabulary, hidden_width(model), embeddings.shape[1])
+    make = functools.partial(MaskedLM, spec, inventory.vocabulary, hidden_width(model), embeddings.shape[1])
     head: MaskedLM = built(make, functools.partial(initialize_transformer, std=INITIAL_STD))
     if spec.tie_embeddings:
         tie(head.decoder, embeddings)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from clearhead.batches.batch import Batch
-from clearhead.objectives.loss import NOT_ASKED
+from clearhead.batches.batch import NOT_ASKED, Batch
 
 
 def next_tokens(batch: Batch) -> Tensor:

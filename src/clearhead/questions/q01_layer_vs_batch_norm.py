@@ -23,6 +23,8 @@ from clearhead.experiments.views import Axis, View
 from clearhead.models import transformer_decoder
 from clearhead.models.states import States
 from clearhead.models.transformer import Transformer
+from clearhead.text.inventory import Inventory
+from clearhead.text.tokenizers import Vocabulary
 
 SENTENCES, LENGTH = 3, 6
 
@@ -31,7 +33,7 @@ def decoder(norm: str, seed: int) -> Transformer:
     """An untrained causal net in float64 and training mode; its token ids are places, so embeddings can be put in."""
     torch.manual_seed(seed)
     spec = transformer_decoder.Spec(hidden_size=16, norm=norm, fused=False, initializer_range=0.3)
-    return transformer_decoder.build(spec, SENTENCES * LENGTH, 32).double()
+    return transformer_decoder.build(spec, Inventory(Vocabulary(SENTENCES * LENGTH), 32)).double()
 
 
 def who_depends_on_whom(arm: str, seed: int) -> Measured:

@@ -30,6 +30,7 @@ from clearhead.models.states import States
 from clearhead.models.transformer import Transformer
 from clearhead.objectives import bidirectional_lm
 from clearhead.text.corpora import Corpus
+from clearhead.text.inventory import Inventory
 from clearhead.text.splits import split_corpus
 from clearhead.text.synthetic import modular_hole
 from clearhead.text.tokenizers import Vocabulary
@@ -46,13 +47,13 @@ def trunk(arm: str, vocabulary: int) -> Elmo | Transformer:
     """Two layers that read apart (ELMo's way) or both sides at once: a deep bidirectional LSTM, BERT's encoder."""
     if arm == "attention, both":
         spec = transformer_encoder.Spec(hidden_size=WIDTH, norm_place="post", fused=False, initializer_range=0.2)
-        return transformer_encoder.build(spec, vocabulary, 16)
+        return transformer_encoder.build(spec, Inventory(Vocabulary(vocabulary), 16))
     cell, way = arm.split(", ")
     directions = {"apart": "apart", "both": "mixed"}[way]
     reading = elmo.Spec.model_validate(
         {"hidden_size": WIDTH, "cell": cell.lower(), "directions": directions, "fused": False}
     )
-    return elmo.build(reading, vocabulary, 16)
+    return elmo.build(reading, Inventory(Vocabulary(vocabulary), 16))
 
 
 def interaction(arm: str, seed: int, layer: int) -> Measured:
@@ -106,7 +107,7 @@ def language_model(arm: str, seed: int, steps: int) -> Measured:
     """Bits a token of a two-way language model on fair dice: an honest one needs 3, one that sees its answer fewer."""
     torch.manual_seed(seed)
     model = trunk(arm, MODULUS)
-    objective = bidirectional_lm.build(bidirectional_lm.Spec(), model, Vocabulary(MODULUS))
+    objective = bidirectional_lm.build(bidirectional_lm.Spec(), model, Inventory(Vocabulary(MODULUS), 16))
     rng = np.random.default_rng(seed)
 
     def batches() -> Iterator[Batch]:

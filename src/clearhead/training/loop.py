@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from clearhead.batches.batch import Batch
 from clearhead.errors import InputError
-from clearhead.objectives.loss import asked_count
 from clearhead.training.optimizers import build_optimizer
 from clearhead.training.schedules import learning_rate_share
 from clearhead.training.spec import TrainingSpec
@@ -87,10 +86,10 @@ def fit(task: Task, batches: Iterator[Batch], spec: TrainingSpec, *, seed: int) 
 
 @dataclass(frozen=True)
 class _Draw:
-    """The asked batches of one step, how many tokens they ask, and the seed of their dropout."""
+    """The asked batches of one step, how many labels each objective asks, and the seed of their dropout."""
 
     parts: Sequence[Batch]
-    count: int
+    counts: Sequence[int]
     seed: int
 
 
@@ -102,11 +101,11 @@ def _draws(task: Task, batches: Iterator[Batch], accumulate: int, seed: int) -> 
             return
         mask_seed, dropout_seed = np.random.SeedSequence((seed, number)).generate_state(2, np.uint64).tolist()
         generator = torch.Generator().manual_seed(mask_seed)
-        parts = [task.ask(batch, generator) for batch in unasked]
-        count = sum(asked_count(part) for part in parts)
-        if count:
+        parts = [task.ask(batch, generator, number) for batch in unasked]
+        counts = [sum(column) for column in zip(*map(task.counts, parts), strict=True)]
+        if any(counts):
             empty = 0
-            yield _Draw(parts, count, dropout_seed)
+            yield _Draw(parts, counts, dropout_seed)
             continue
         empty += 1
         if not told:
@@ -125,11 +124,15 @@ def _backward(task: Task, draw: _Draw, precision: str, fault: Diverged) -> float
         _seed_dropout(device, draw.seed)
         for part in draw.parts:
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-                mean_share = task(part).total / draw.count
+                losses = zip(task.losses(part), draw.counts, strict=True)
+                shares = [loss.total / count for loss, count in losses if loss is not None]
+            if not shares:
+                continue
+            mean_share: Tensor = torch.stack(shares).sum()
             total += mean_share.item()
             if not math.isfinite(total):
                 raise fault
-            mean_share.backward()
+            torch.autograd.backward(mean_share)
     return total
 
 
