@@ -124,11 +124,11 @@ def answer(asking: Asking, corpus: Corpus, *, fresh: bool = False) -> Iterator[P
 
 
 def _tokens(corpus: Corpus) -> int:
-    from clearhead.experiments.trained import tokenized
+    from clearhead.experiments.trained import prepared
+    from clearhead.jobs.data import DataSpec, count_tokens
     from clearhead.text.tokenized import TextSpec
 
-    text = tokenized(corpus, TextSpec())
-    return len(text.train.ids) + len(text.validation.ids)
+    return count_tokens(prepared(DataSpec(), TextSpec(), corpus))
 
 
 def _written(

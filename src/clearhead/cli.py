@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ from clearhead import __version__
 from clearhead.errors import InputError, MachineError, did_you_mean
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from clearhead.bilingual import Language
     from clearhead.experiments.runner import Progress
 
@@ -122,17 +124,81 @@ def compare(
     """Compare switches of RECIPE (a shipped recipe's name or a YAML file): equal budgets, paired seeds."""
     from clearhead.comparing import Comparing, comparison
     from clearhead.report.terminal import console_on, show_comparison
-    from clearhead.text.corpora import open_corpus
 
     languages = _languages(lang)
     budgets = {"steps": steps, "tokens": tokens, "seconds": seconds}
     budget = {name: amount for name, amount in budgets.items() if amount is not None}
     asked = Comparing(recipe, vary, changes, budget=budget, text=text, **plain)
-    record = _watched(comparison(asked, open_corpus(text, encoding=asked.encoding)))
+    record = _watched(comparison(asked, asked.corpus()))
     if as_json:
         print(json.dumps(record, ensure_ascii=False))
     else:
         show_comparison(record, console_on(sys.stdout), languages)
+
+
+@app.command()
+@click.argument("recipe")
+@click.argument("changes", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--out", type=Path, required=True, metavar="RUN", help="The folder that the run is kept in.")
+@click.option("--budget", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Training time.")
+@JSON
+@LANG
+@DEBUG
+def train(
+    recipe: str,
+    changes: tuple[str, ...],
+    out: Path,
+    budget: float | None,
+    as_json: bool,
+    lang: str | None,
+    debug: bool,
+) -> None:
+    """Train RECIPE (a shipped recipe's name or a YAML file) on your data, data.train=FILE data.dev=FILE, into RUN."""
+    from clearhead.building import Building, training
+    from clearhead.report.training import show_run, watched
+
+    languages = _languages(lang)
+    record = watched(training(Building(recipe, changes, out, budget)), sys.stderr)
+    _shown(record, as_json, lambda console: show_run(record, console, languages))
+
+
+@app.command()
+@click.argument("run", type=Path)
+@click.option("--data", metavar="FILE", required=True, help="Examples, in the format that the run was trained on.")
+@JSON
+@LANG
+@DEBUG
+def evaluate(run: Path, data: str, as_json: bool, lang: str | None, debug: bool) -> None:
+    """Score the RUN that `clearhead train` kept on a file of examples."""
+    from clearhead.building import evaluation
+    from clearhead.report.training import show_run
+
+    languages = _languages(lang)
+    record = evaluation(run, data)
+    _shown(record, as_json, lambda console: show_run(record, console, languages))
+
+
+@app.command()
+@click.argument("run", type=Path)
+@click.argument("file", default="-", metavar="[FILE|-]")
+@ENCODING
+@DEBUG
+def predict(run: Path, file: str, encoding: str, debug: bool) -> None:
+    """What the RUN says about each line of FILE, or of standard input: tags, a class, a translation, more text."""
+    from clearhead.building import lines_of, prediction
+
+    for line in prediction(run, lines_of(file, encoding)):
+        print(line, flush=True)
+
+
+def _shown(record: dict[str, Any], as_json: bool, show: Callable[[Console], None]) -> None:
+    """The record on stdout: one JSON object, or as `show` puts it on a console."""
+    if as_json:
+        print(json.dumps(record, ensure_ascii=False))
+        return
+    from clearhead.report.terminal import console_on
+
+    show(console_on(sys.stdout))
 
 
 def _list_questions(as_json: bool) -> None:

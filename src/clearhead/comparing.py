@@ -17,10 +17,9 @@ from clearhead.errors import InputError
 from clearhead.evaluation.statistics import Sample, finite, interval
 from clearhead.experiments.answer import CorpusRecord
 from clearhead.experiments.comparison import (
-    HELD_OUT,
-    LEARNING_CURVES,
     METRIC,
     NAME,
+    UNITS,
     Arm,
     Comparison,
     Judged,
@@ -28,16 +27,19 @@ from clearhead.experiments.comparison import (
     arms_of,
     experiment_of,
     judge_arms,
+    views_of,
 )
 from clearhead.experiments.evidence import Evidence
 from clearhead.experiments.fanout import Fanout, available_cores
 from clearhead.experiments.recipe import read_recipe
 from clearhead.experiments.runner import Findings, Plan, Progress, conduct
 from clearhead.experiments.store import PACKAGE, code_fingerprint, versions
-from clearhead.experiments.trained import Trained, tokenized
+from clearhead.experiments.trained import Trained, prepared
 from clearhead.files import make_folder, write_whole
+from clearhead.jobs import menu as jobs
+from clearhead.jobs.data import Prepared, count_tokens
 from clearhead.report.comparison_page import comparison_page
-from clearhead.text.corpora import Corpus
+from clearhead.text.corpora import Corpus, open_corpus
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,16 @@ class Comparing:
         recipe = read_recipe(self.recipe)
         return Variation(self.recipe, recipe, arms, self.seeds, self.margin, self.tune, overrides)
 
+    def corpus(self) -> Corpus:
+        """The text that is compared on: `text`, the recipe's own file, or what is embedded. Raises `InputError`."""
+        self.variation()
+        data = Trained(read_recipe(self.recipe)).resolved(" ".join(self.changes)).data
+        if data.job == "language" and self.text is not None:
+            return open_corpus(self.text, encoding=self.encoding)
+        if self.text is not None:
+            raise InputError(f"--text {self.text}: this recipe reads examples, not text; use --set data.train=FILE")
+        return jobs.corpus_of(data)
+
     def command(self) -> str:
         """The command that compares the same again."""
         words = ["clearhead", "compare", self.recipe]
@@ -92,7 +104,7 @@ def comparison(asked: Comparing, corpus: Corpus) -> Iterator[Progress | dict[str
     started = time.monotonic()
     variation = asked.variation()
     experiment = experiment_of(variation)
-    tokenized(corpus, Trained(variation.recipe).resolved(" ".join(variation.overrides)).text)
+    _prepared(variation, corpus)
     folder = make_folder(_folder(asked, variation, corpus))
     plan = Plan([experiment], [], corpus, seed=asked.seed)
     for event in conduct(plan, Fanout(asked.out / "cells", available_cores())):
@@ -100,6 +112,11 @@ def comparison(asked: Comparing, corpus: Corpus) -> Iterator[Progress | dict[str
             yield _written(asked, variation, corpus, event, folder, started)
         else:
             yield event
+
+
+def _prepared(variation: Variation, corpus: Corpus) -> Prepared:
+    recipe = Trained(variation.recipe).resolved(" ".join(variation.overrides))
+    return prepared(recipe.data, recipe.text, corpus, recipe.init)
 
 
 def _folder(asked: Comparing, variation: Variation, corpus: Corpus) -> Path:
@@ -115,13 +132,12 @@ def _written(
     evidence = Evidence(findings.evidence.rows, facts)
     judged = judge_arms(evidence, list(variation.arms), variation.margin)
     recipe = Trained(variation.recipe).resolved(" ".join(variation.overrides))
-    text = tokenized(corpus, recipe.text)
     budget = {name: amount for name in ("steps", "tokens", "seconds") if (amount := getattr(recipe.training, name))}
-    views = [HELD_OUT, LEARNING_CURVES]
+    views = views_of(recipe.data.job)
     record = Comparison(
         recipe=variation.recipe_name,
         metric=METRIC,
-        unit="nats a token",
+        unit=UNITS[recipe.data.job].en,
         margin=variation.margin,
         budget=budget,
         seeds=variation.seeds,
@@ -129,7 +145,7 @@ def _written(
         smallest_detectable=max(filter(math.isfinite, (one.detectable for one in judged.values())), default=None),
         tuning_seconds=round(facts["seconds"].get(f"{NAME}.sweep", 0.0), 1),
         corpus=CorpusRecord(
-            name=corpus.name, sha256=corpus.sha256, tokens=len(text.train.ids) + len(text.validation.ids)
+            name=corpus.name, sha256=corpus.sha256, tokens=count_tokens(_prepared(variation, corpus))
         ),
         facts=facts,
         figures=write_figures(views, evidence, folder),

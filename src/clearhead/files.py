@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from pathlib import Path
 
 from clearhead.errors import MachineError
@@ -42,3 +43,15 @@ def write_whole(path: Path, content: str | bytes) -> Path:
         with contextlib.suppress(OSError):
             temporary.unlink()
     return path
+
+
+def cache_folder() -> Path:
+    """Where tokenized text is kept: $CLEARHEAD_CACHE, else the user's cache folder, else the temporary folder."""
+    named = os.environ.get("CLEARHEAD_CACHE") or os.environ.get("XDG_CACHE_HOME")
+    try:
+        folder = Path(named) if named else Path.home() / ".cache"
+        (folder / "clearhead").mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder / "clearhead"):
+            return folder / "clearhead"
+    except (OSError, RuntimeError):
+        return Path(tempfile.gettempdir()) / "clearhead"

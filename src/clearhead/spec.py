@@ -66,12 +66,24 @@ def override(data: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any
     return merged
 
 
-def _assign(data: dict[str, Any], path: list[str], value: Any) -> None:
-    for part in path[:-1]:
-        inner = data.get(part)
-        data[part] = inner if isinstance(inner, dict) else {"name": inner} if isinstance(inner, str) else {}
-        data = data[part]
-    data[path[-1]] = value
+def _assign(data: Any, path: list[str], value: Any, walked: str = "") -> None:
+    part, *rest = path
+    walked = f"{walked}.{part}" if walked else part
+    if isinstance(data, list):
+        if not part.isdigit() or int(part) >= len(data):
+            raise InputError(f"{walked}: a list of {len(data)} stands here; number its entries from 0")
+        if rest:
+            _assign(data[int(part)], rest, value, walked)
+        else:
+            data[int(part)] = value
+        return
+    if not rest:
+        data[part] = value
+        return
+    inner = data.get(part)
+    if not isinstance(inner, dict | list):
+        data[part] = {"name": inner} if isinstance(inner, str) and inner else {}
+    _assign(data[part], rest, value, walked)
 
 
 def validate(model: type[M], data: Mapping[str, Any], where: str = "") -> M:

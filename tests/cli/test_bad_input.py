@@ -153,8 +153,8 @@ RECIPES: dict[str, tuple[str, tuple[str, ...]]] = {
     "no model": (RECIPE.replace("name: transformer_decoder", ""), ("model.name", "missing")),
     "no objective": (RECIPE.replace("objective: {name: causal_lm}", ""), ("objective", "missing")),
     "a word for a section": (RECIPE.split("training:")[0] + "training: long\n", ("training", "'long'")),
-    "no budget": (RECIPE.replace("  steps: 300\n", ""), ("steps, tokens and seconds", "none of them")),
-    "two budgets": (RECIPE + "  tokens: 1000\n", ("exactly one of steps, tokens and seconds", "steps and tokens")),
+    "no budget": (RECIPE.replace("  steps: 300\n", ""), ("steps, tokens, epochs, seconds", "none of them")),
+    "two budgets": (RECIPE + "  tokens: 1000\n", ("exactly one of steps, tokens, epochs, seconds", "steps and tokens")),
     "wide batch": (RECIPE.replace("tokens: 1024}", "tokens: 0}"), ("batches.tokens", "0")),
 }
 

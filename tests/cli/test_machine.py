@@ -162,7 +162,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     (tmp_path / "file").write_text("a file")
     monkeypatch.setenv("CLEARHEAD_CACHE", str(tmp_path / "file"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    trained.tokenized.cache_clear()
+    trained.prepared.cache_clear()
     assert asked(tmp_path / "runs") == expected
     assert list((tmp_path / "clearhead").iterdir())
 

@@ -17,5 +17,15 @@ INVENTORY = Inventory(
     source=Inventory(Vocabulary(20), LONGEST),
 )
 TRUNK: dict[str, Any] = {"hidden_size": 8, "num_hidden_layers": 2, "dropout": 0.0}
-SMALL: dict[str, dict[str, Any]] = {}  # models whose spec has not all the fields of TRUNK
-READS_NO_SINGLE_TOKEN: set[str] = set()  # models whose states cannot tell one token of a sequence from another
+SMALL: dict[str, dict[str, Any]] = {  # models whose spec has not all the fields of TRUNK
+    "autoencoder": {"hidden_sizes": (8, 8)},
+    "bert": {"hidden_size": 16, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
+    "hmm": {"num_states": 16},
+    "rbm": {"hidden_sizes": (8, 8)},
+    "sparse_features": {"initializer_range": 0.1},
+}
+READS_NO_SINGLE_TOKEN = {
+    "autoencoder",
+    "rbm",
+    "sparse_features",
+}  # models whose states cannot tell which token stands where

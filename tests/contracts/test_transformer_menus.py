@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from clearhead.batches.batch import Batch, collate
 from clearhead.errors import InputError
-from clearhead.layers.activations import ACTIVATIONS
+from clearhead.layers.feedforward import FEEDFORWARDS
 from clearhead.layers.normalization import NORMS
 from clearhead.layers.positions import POSITIONS
 
@@ -119,7 +119,7 @@ def test_the_norms_over_the_batch_do_depend_on_it_in_training(
     assert (alone - model(whole).hidden[first]).abs().max() > 0.01
 
 
-@pytest.mark.parametrize("act", ACTIVATIONS)
+@pytest.mark.parametrize("act", FEEDFORWARDS)
 @pytest.mark.parametrize("trunk", TRUNKS)
 def test_every_activation_is_one_dense_and_packed(
     act: str, trunk: str, make_model: Make, sequences: list[np.ndarray]

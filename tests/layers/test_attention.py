@@ -13,6 +13,7 @@ from clearhead.evaluation.probes import watch
 from clearhead.layers.attention import MultiHeadAttention, attention
 from clearhead.layers.masks import Mask, anticausal, causal, full, prefix, window
 from clearhead.layers.positions import Alibi, Rotary
+from clearhead.layers.scores import SCORES
 
 H, SIZE = 2, 4
 LENGTHS = torch.tensor([5, 1, 26, 3, 25])
@@ -129,3 +130,41 @@ def test_the_slow_twin_can_be_differentiated_twice() -> None:
     attend = module(MASKS["blind"], fused=False, rotation=True, bias=True)
     x = torch.randn(layout.tokens, H * SIZE, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradgradcheck(lambda x: attend(x, layout), x)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("name", ["scaled", "additive"])
+def test_dropout_falls_on_the_weights_in_training_alone(name: str, fused: bool) -> None:
+    """Values are ones, so a head puts out the sum of its weights: 1, unless some are dropped and the rest raised."""
+    torch.manual_seed(0)
+    attend = MultiHeadAttention(H * SIZE, H, score=SCORES[name](H, SIZE, None), dropout=0.5, fused=fused)
+    with torch.no_grad():
+        attend.projection.weight[2 * H * SIZE :] = 0
+        attend.projection.bias[2 * H * SIZE :] = 1
+        attend.output.weight.copy_(torch.eye(H * SIZE))
+        attend.output.bias.zero_()
+    layout = Layout(torch.full((400,), 10), 10, packed=True)
+    x = torch.randn(layout.tokens, H * SIZE)
+    sums = attend(x, layout).unflatten(-1, (H, SIZE))
+    torch.testing.assert_close(sums, sums[..., :1].expand_as(sums))
+    assert 0.2 < sums.std() < 0.6
+    assert sums.mean().item() == pytest.approx(1, abs=0.02)
+    torch.testing.assert_close(attend.eval()(x, layout), torch.ones_like(x))
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("layout", LAYOUTS, ids=["packed", "dense", "even"])
+def test_a_blocked_key_is_as_good_as_absent(layout: Layout, fused: bool) -> None:
+    """To all queries, its own too; what stands at its place changes nothing elsewhere."""
+    attend = module(causal() | prefix(2), fused=fused)
+    x = torch.randn(layout.tokens, H * SIZE, dtype=torch.float64)
+    blocked = (torch.arange(layout.tokens) % 3 == 1) & layout.real
+    other = torch.where(blocked[:, None], 7 * torch.randn_like(x), x)
+    one, two = attend(x, layout, blocked), attend(other, layout, blocked)
+    seen = ~blocked & layout.real
+    torch.testing.assert_close(one[seen], two[seen], rtol=0, atol=1e-12)
+    assert (attend(x, layout)[seen] - one[seen]).abs().max() > 1e-3
+    with watch(slow := module(full(), fused=False), ["weights"]) as watched:
+        slow(x, layout, blocked)
+    columns = watched["weights"][0].transpose(2, 3)[layout.grid(blocked)[:, None].expand(-1, H, -1)]
+    assert torch.count_nonzero(columns) == 0

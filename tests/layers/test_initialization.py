@@ -8,7 +8,16 @@ import pytest
 import torch
 from torch import nn
 
-from clearhead.layers.initialization import built, initialize_embeddings, initialize_lstm, initialize_transformer
+from clearhead.layers.attention import MultiHeadAttention
+from clearhead.layers.cross_attention import CrossAttention
+from clearhead.layers.initialization import (
+    INITIALIZATIONS,
+    built,
+    initialize_embeddings,
+    initialize_lstm,
+    initialize_transformer,
+)
+from clearhead.layers.scores import Additive
 
 
 def transformer_like(extra: bool) -> nn.Module:
@@ -24,6 +33,46 @@ def test_the_spread_of_a_transformer() -> None:
         assert abs(values.mean().item()) < 0.001
     assert torch.count_nonzero(module["first"].bias) == 0  # type: ignore[index]
     assert torch.equal(module["norm"].weight, torch.ones(100))  # type: ignore[index]
+
+
+def attentive() -> nn.Module:
+    parts = {
+        "attention": MultiHeadAttention(64, 4, score=Additive(4, 16, 1.0)),
+        "cross": CrossAttention(64, 4),
+        "inner": nn.Linear(64, 256),
+    }
+    return nn.ModuleDict(parts)
+
+
+@pytest.mark.parametrize("name", INITIALIZATIONS)
+def test_each_rule_by_its_formula_on_each_matrix(name: str) -> None:
+    """Queries, keys and values are three square matrices, though they lie in one parameter."""
+    module = attentive()
+    initialize_transformer(module, 3, std=0.02, matrices=name)
+    stacked = module.get_parameter("attention.projection.weight").chunk(3)
+    read = module.get_parameter("cross.key_value.weight").chunk(2)
+    wide = module.get_parameter("inner.weight")
+    for matrix in (*stacked, *read, wide):
+        fan_out, fan_in = matrix.shape
+        if name == "orthogonal":
+            gram = matrix.T @ matrix
+            torch.testing.assert_close(gram, torch.eye(fan_in), rtol=0, atol=1e-5)
+            continue
+        spread = {"normal": 0.02, "xavier": (2 / (fan_in + fan_out)) ** 0.5, "kaiming": (2 / fan_in) ** 0.5}[name]
+        assert matrix.std().item() == pytest.approx(spread, rel=0.05)
+        if name == "xavier":
+            assert matrix.abs().max() <= (6 / (fan_in + fan_out)) ** 0.5
+    assert not torch.equal(stacked[0], stacked[1])
+    assert torch.count_nonzero(module.get_parameter("inner.bias")) == 0
+
+
+def test_additive_scores_draw_by_name_too() -> None:
+    one, other = attentive(), attentive()
+    for module in (one, other):
+        initialize_transformer(module, 3, std=0.02)
+    vector = one.get_parameter("attention.score.vector")
+    assert torch.equal(vector, other.get_parameter("attention.score.vector"))
+    assert vector.std().item() == pytest.approx(1 / 4, rel=0.2)
 
 
 def test_the_spread_of_an_lstm() -> None:

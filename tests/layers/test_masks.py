@@ -10,7 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from clearhead.layers.masks import CAUSAL, MASKS, Mask, anticausal, causal, full, prefix, square, window
+from clearhead.layers.masks import (
+    CAUSAL,
+    MASKS,
+    SIZED_MASKS,
+    Mask,
+    anticausal,
+    causal,
+    causal_window,
+    full,
+    looks_ahead,
+    prefix,
+    prefix_lm,
+    square,
+    window,
+)
 
 SIZE = 7
 CPU = torch.device("cpu")
@@ -37,9 +51,10 @@ def test_each_mask_of_the_menu_by_hand() -> None:
         "causal": (causal(), lambda q, k: k <= q),
         "anticausal": (anticausal(), lambda q, k: k >= q),
         "window": (window(2), lambda q, k: abs(q - k) <= 2),
-        "prefix": (prefix(3), lambda q, k: k < 3),
+        "causal_window": (causal_window(2), lambda q, k: q - 2 <= k <= q),
+        "prefix": (prefix_lm(3), lambda q, k: k < 3 or k <= q),
     }
-    assert by_hand.keys() == MASKS.keys()
+    assert by_hand.keys() == MASKS.keys() | SIZED_MASKS.keys()
     for mask, allows in by_hand.values():
         assert seen(mask).tolist() == [[allows(q, k) for k in range(SIZE)] for q in range(SIZE)]
 
@@ -66,3 +81,8 @@ def test_masks_are_equal_by_what_they_compute_also_after_a_copy() -> None:
             assert torch.equal(seen(again), seen(mask))
     assert copy.deepcopy(causal()) == CAUSAL
     assert pickle.loads(pickle.dumps(causal())) == CAUSAL
+
+
+@given(masks)
+def test_a_mask_looks_ahead_where_a_query_sees_a_later_key(mask: Mask) -> None:
+    assert looks_ahead(mask) == any(mask(torch.tensor(q), torch.tensor(k)) for q in range(12) for k in range(q + 1, 12))

@@ -24,16 +24,37 @@ def test_every_way_has_a_part_but_none() -> None:
 
 def test_sinusoids_by_hand() -> None:
     x = torch.randn(LAYOUT.tokens, 6, dtype=torch.float64)
-    told = SinusoidalPositions(6)(x, LAYOUT)
+    told = SinusoidalPositions()(x, LAYOUT)
     for token, place in enumerate(LAYOUT.position_ids.tolist()):
         for feature in range(6):
             angle = place / 10000 ** ((feature - feature % 2) / 6)
             sine = math.cos(angle) if feature % 2 else math.sin(angle)
-            assert told[token, feature].item() == pytest.approx(math.sqrt(6) * x[token, feature].item() + sine, 1e-12)
+            assert told[token, feature].item() == pytest.approx(x[token, feature].item() + sine, 1e-12)
+
+
+def test_halves_are_the_same_numbers_in_another_order() -> None:
+    """Sines first, as in Marian."""
+    x = torch.zeros(LAYOUT.tokens, 6, dtype=torch.float64)
+    one, other = SinusoidalPositions()(x, LAYOUT), SinusoidalPositions(halves=True)(x, LAYOUT)
+    assert torch.equal(other, one[:, [0, 2, 4, 1, 3, 5]])
+
+
+@pytest.mark.parametrize("name", POSITIONS)
+def test_places_without_a_layout_say_the_same(name: str) -> None:
+    parts = POSITIONS[name](8, 2, 16)
+    x, qk = torch.randn(LAYOUT.tokens, 8), torch.randn(LAYOUT.tokens, 2, 2, 4)
+    places = LAYOUT.position_ids
+    if parts.added is not None:
+        assert torch.equal(parts.added.at(x, places, 9), parts.added(x, LAYOUT))
+    if parts.rotation is not None:
+        assert torch.equal(parts.rotation.at(qk, places, 9), parts.rotation(qk, LAYOUT))
+    if parts.bias is not None:
+        bias = parts.bias.at(torch.arange(5), torch.arange(5).expand(5, 5), torch.float32)  # (5, H, 5)
+        assert torch.equal(bias.transpose(0, 1), parts.bias(5, torch.float32, x.device))
 
 
 def test_an_odd_width_has_sinusoids_too() -> None:
-    assert SinusoidalPositions(5)(torch.zeros(LAYOUT.tokens, 5), LAYOUT).shape == (LAYOUT.tokens, 5)
+    assert SinusoidalPositions()(torch.zeros(LAYOUT.tokens, 5), LAYOUT).shape == (LAYOUT.tokens, 5)
 
 
 def test_learned_positions_look_up_their_table() -> None:

@@ -48,3 +48,49 @@ def test_it_runs_under_bf16_autocast_in_its_own_precision() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         states = lstm(x.bfloat16(), layout)
     torch.testing.assert_close(states, lstm(x.bfloat16().float(), layout))
+
+
+@pytest.mark.parametrize("cell_size", [None, 9])
+def test_steps_and_reads_are_the_whole_run(cell_size: int | None) -> None:
+    torch.manual_seed(0)
+    layout = Layout(torch.tensor([4, 4]), 4, packed=True)
+    lstm = LSTM(3, 5, cell_size=cell_size).double()
+    x = torch.randn(layout.tokens, 3, dtype=torch.float64)
+    whole = layout.grid(lstm(x, layout))  # (2, 4, 5)
+    state = lstm.start(2)
+    for place in range(4):
+        output, state = lstm.step(layout.grid(x)[:, place], state)
+        torch.testing.assert_close(output, whole[:, place], rtol=0, atol=1e-14)
+    read, last = lstm.read(x, layout)
+    torch.testing.assert_close(read, layout.flat(whole), rtol=0, atol=1e-14)
+    for one, other in zip(last, state, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_is_read_ends_at_the_last_token_and_not_at_a_pad(packed: bool) -> None:
+    torch.manual_seed(0)
+    layout = Layout(LENGTHS, 6, packed)
+    lstm = LSTM(3, 5).double()
+    x = torch.randn(layout.tokens, 3, dtype=torch.float64)
+    read, (hidden, _) = lstm.read(x, layout)
+    whole = layout.grid(lstm(x, layout))
+    torch.testing.assert_close(layout.take_real(read), whole[layout.real_grid], rtol=0, atol=1e-14)
+    torch.testing.assert_close(hidden, whole[torch.arange(3), LENGTHS - 1], rtol=0, atol=1e-14)
+
+
+def test_the_projected_cell_recurs_through_its_projection() -> None:
+    """Sak et al. 2014, eq. 1-7, without peepholes, a token at a time."""
+    torch.manual_seed(0)
+    lstm = LSTM(3, 2, cell_size=4).double()
+    w = lstm.cell.state_dict()
+    x = torch.randn(5, 3, dtype=torch.float64)
+    hidden, cell, expected = torch.zeros(2).double(), torch.zeros(4).double(), []
+    for one in x:
+        gates = w["weight_ih_l0"] @ one + w["bias_ih_l0"] + w["weight_hh_l0"] @ hidden + w["bias_hh_l0"]
+        i, f, g, o = gates.chunk(4)
+        cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
+        hidden = w["weight_hr_l0"] @ (torch.sigmoid(o) * torch.tanh(cell))
+        expected.append(hidden)
+    layout = Layout(torch.tensor([5]), 5, packed=True)
+    torch.testing.assert_close(lstm(x, layout), torch.stack(expected), rtol=0, atol=1e-14)

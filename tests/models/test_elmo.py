@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from clearhead.batches.batch import Batch, collate
+from clearhead.batches.batch import Batch, Item, collate
 from clearhead.errors import InputError
 from clearhead.evaluation.probes import influence, mixed_derivative, watch
 from clearhead.models import elmo
@@ -20,6 +20,9 @@ from clearhead.text.tokenizers import Vocabulary
 
 D = 6
 BATCH = collate([np.array([3, 1, 4, 1, 5]), np.array([2, 7])], packed=True)
+SENTENCES = [np.array([3, 1, 4, 1, 5]), np.array([2, 7])]
+SPELT = collate([Item(ids, features={"characters": ids[:, None] % [5, 6, 7]}) for ids in SENTENCES], packed=True)
+ORIGINAL = {"input": "characters", "cell_size": 2 * D, "output": "mix", "mix_norm": True}  # as in the paper, but small
 HOLE = 2
 CELLS = pytest.mark.parametrize("cell", ["lstm", "attention"])
 DIRECTIONS = pytest.mark.parametrize("directions", ["apart", "mixed"])
@@ -28,7 +31,7 @@ DIRECTIONS = pytest.mark.parametrize("directions", ["apart", "mixed"])
 def build(**fields: Any) -> elmo.Elmo:
     torch.manual_seed(0)
     spec = elmo.Spec(**{"hidden_size": D, "num_attention_heads": 3, "fused": False, **fields})
-    return elmo.build(spec, Inventory(Vocabulary(10), 16)).double().eval()
+    return elmo.build(spec, Inventory(Vocabulary(10), 16, characters=7)).double().eval()
 
 
 def from_embeddings(model: elmo.Elmo, embedded: Tensor, batch: Batch = BATCH) -> tuple[Tensor, ...]:
@@ -124,6 +127,89 @@ def test_dropout_falls_on_every_layer_in_training_alone() -> None:
     assert all(0.2 < (dropped == 0).double().mean() < 0.8 for dropped in seen["dropout"])
 
 
+@pytest.mark.parametrize("layer", [1, 2, None])
+def test_the_mixed_derivative_is_zero_in_the_papers_own_reader(layer: int | None) -> None:
+    """Character CNN, projected LSTMs, residual, and (None) the mix of the layers: each half keeps to its own side."""
+    model = build(**{**ORIGINAL, "mix_norm": False})
+    others = torch.randn(SPELT.layout.tokens, D, dtype=torch.float64)
+    direction = torch.randn(2 * D, dtype=torch.float64)
+
+    def feature(left: Tensor, right: Tensor) -> Tensor:
+        embedded = torch.cat((others[: HOLE - 1], left[None], others[HOLE][None], right[None], others[HOLE + 2 :]))
+        hook = model.characters.register_forward_hook(lambda *_: embedded)
+        try:
+            states = model(SPELT)
+        finally:
+            hook.remove()
+        return (states.hidden if layer is None else states.layers[layer])[HOLE] @ direction
+
+    left, right = others[HOLE - 1], others[HOLE + 1]
+    assert torch.count_nonzero(mixed_derivative(feature, left, right)) == 0
+    assert torch.autograd.functional.jacobian(feature, (left, right))[0].abs().max() > 1e-6
+
+
+def test_the_lstm_on_top_brings_both_sides_together() -> None:
+    model = build(head_size=4, output="mix")
+    matrix = influence(lambda x: _hidden(model, x), torch.randn(BATCH.layout.tokens, D))
+    same = BATCH.layout.sequence_ids[:, None] == BATCH.layout.sequence_ids
+    assert torch.equal(matrix > 0, same)
+    assert model.width == 8
+
+
+def test_the_mix_is_the_weighted_sum_of_all_layers() -> None:
+    model = build(output="mix")
+    s = torch.tensor([1.0, 0.0, -1.0], dtype=torch.float64)
+    model.mix.scalars.data.copy_(s)
+    model.mix.gamma.data.fill_(3.0)
+    states = model(BATCH)
+    expected = 3 * sum(share * layer for share, layer in zip(s.softmax(0), states.layers, strict=True))
+    torch.testing.assert_close(states.hidden, expected, rtol=0, atol=1e-14)
+    assert torch.equal(states.layers[-1], build()(BATCH).hidden)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "attention"])
+def test_a_frozen_reader_is_not_trained_whatever_is_loaded(cell: str) -> None:
+    learnt = build(cell=cell)
+    model = build(cell=cell, output="mix", head_size=3, frozen=True, dropout=0.5)
+    missing, unexpected = model.load_state_dict(learnt.state_dict(), strict=False)
+    assert not unexpected
+    assert {name.split(".")[0] for name in missing} == {"mix", "head"}
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert trained == set(missing)
+    model.train()(BATCH).hidden.sum().backward()
+    assert {name for name, parameter in model.named_parameters() if parameter.grad is not None} == trained
+    for one, other in zip(model(BATCH).layers, learnt(BATCH).layers, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-14)  # and the reader drops nothing out
+
+
+def test_fine_tuning_trains_all_of_it() -> None:
+    model = build(output="mix", head_size=3)
+    model(BATCH).hidden.square().sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_what_it_says_of_a_sentence_never_changes() -> None:
+    """Embedded twice, after other sentences, and from loaded weights: bit by bit (no state is carried)."""
+    model = build(**ORIGINAL)
+    alone = collate([Item(SENTENCES[0], features={"characters": SENTENCES[0][:, None] % [5, 6, 7]})], packed=True)
+    first = model(alone).hidden
+    model(SPELT)
+    assert torch.equal(model(alone).hidden, first)
+    again = build(**ORIGINAL, initializer_range=0.5)
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(again(alone).hidden, first)
+    torch.testing.assert_close(model(SPELT).hidden[:5], first, rtol=0, atol=1e-14)
+
+
+def _hidden(model: elmo.Elmo, embedded: Tensor) -> Tensor:
+    hook = model.token_embedding.register_forward_hook(lambda *_: embedded)
+    try:
+        hidden: Tensor = model(BATCH).hidden
+    finally:
+        hook.remove()
+    return hidden
+
+
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
@@ -131,6 +217,11 @@ def test_dropout_falls_on_every_layer_in_training_alone() -> None:
         ({"directions": "mix"}, "did you mean 'mixed'"),
         ({"cell": "attention", "hidden_size": 9}, "not a multiple"),
         ({"num_hidden_layers": 0}, "model.num_hidden_layers"),
+        ({"cell": "attention", "cell_size": 80}, "cell attention has none"),
+        ({"cell_size": 3, "hidden_size": 4}, "cannot be less"),
+        ({"mix_norm": True}, "output top weighs none"),
+        ({"frozen": True, "dropout": 0.1}, "nothing to fall on"),
+        ({"characters": {"highways": 2}}, "set input to characters"),
     ],
 )
 def test_what_is_not_offered_is_refused(fields: dict[str, Any], told: str) -> None:

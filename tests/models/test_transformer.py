@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +13,11 @@ from torch import Tensor
 
 from clearhead.batches.batch import collate
 from clearhead.errors import InputError
-from clearhead.layers.activations import ACTIVATIONS
+from clearhead.layers.feedforward import FEEDFORWARDS
+from clearhead.layers.initialization import INITIALIZATIONS
 from clearhead.layers.normalization import NORMS
-from clearhead.layers.positions import POSITIONS
+from clearhead.layers.positions import POSITIONS, SinusoidalPositions
+from clearhead.layers.scores import SCORES
 from clearhead.models import transformer_decoder, transformer_encoder
 from clearhead.models.transformer import Transformer, TransformerSpec
 from clearhead.spec import validate
@@ -37,9 +40,9 @@ def build(module: Any = transformer_encoder, **fields: Any) -> Transformer:
     [
         ("norm", "rsm", "rms", NORMS),
         ("positions", "rotery", "rotary", POSITIONS),
-        ("hidden_act", "glu", "gelu", ACTIVATIONS),
+        ("hidden_act", "swigl", "swiglu", FEEDFORWARDS),
         ("norm_place", "pots", "post", ("pre", "post")),
-        ("attention_scale", "scale", "scaled", ("scaled", "plain")),
+        ("attention_score", "scale", "scaled", SCORES),
     ],
 )
 def test_an_unknown_name_gets_the_nearest(field: str, wrong: str, near: str, menu: Any) -> None:
@@ -52,7 +55,7 @@ def test_the_schema_lists_the_menus() -> None:
     properties = TransformerSpec.model_json_schema()["properties"]
     assert properties["norm"]["enum"] == list(NORMS)
     assert properties["positions"]["enum"] == list(POSITIONS)
-    assert properties["hidden_act"]["enum"] == list(ACTIVATIONS)
+    assert properties["hidden_act"]["enum"] == list(FEEDFORWARDS)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +66,11 @@ def test_the_schema_lists_the_menus() -> None:
         ({"hidden_size": 0}, "model.hidden_size"),
         ({"dropout": 1}, "model.dropout"),
         ({"hiden_size": 8}, "did you mean 'hidden_size'"),
+        ({"attention_score": "additive", "positions": "rotary"}, "an additive score has no product"),
+        ({"attention_temperature": 0}, "model.attention_temperature"),
+        ({"mask": "window"}, "mask window needs mask_size"),
+        ({"mask": "causal", "mask_size": 3}, "mask_size is that of window, causal_window, prefix"),
+        ({"mask_size": 3}, "mask_size is that of window"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(fields: dict[str, Any], told: str) -> None:
@@ -132,10 +140,74 @@ def test_arms_share_initial_weights_where_names_and_shapes_agree() -> None:
 
 
 def test_plain_attention_drops_the_scale() -> None:
-    scaled, plain = build(num_hidden_layers=1), build(num_hidden_layers=1, attention_scale="plain")
+    scaled, plain = build(num_hidden_layers=1), build(num_hidden_layers=1, attention_score="plain")
     with torch.no_grad():
         scaled.blocks[0].attention.projection.weight[:8] *= 2**0.5  # type: ignore[union-attr, index, operator]
     torch.testing.assert_close(scaled(BATCH).hidden, plain(BATCH).hidden, rtol=0, atol=1e-12)  # d_k is 2
+
+
+def test_masks_by_name_replace_the_trunks_own() -> None:
+    query = 11  # the fourth token of the third sentence
+    third = BATCH.layout.sequence_ids == 2
+    place = BATCH.layout.position_ids
+    seen = {
+        ("full", None): third,
+        ("causal", None): third & (place <= 3),
+        ("anticausal", None): third & (place >= 3),
+        ("window", 2): third & ((place - 3).abs() <= 2),
+        ("causal_window", 2): third & (place <= 3) & (place >= 1),
+        ("prefix", 6): third & (place < 6),
+    }
+    for (mask, size), expected in seen.items():
+        for module in (transformer_encoder, transformer_decoder):
+            model = build(module, num_hidden_layers=1, mask=mask, mask_size=size)
+            assert torch.equal(reach(model, query), expected), mask
+
+
+def test_a_blocked_token_reaches_no_other() -> None:
+    blocked = torch.zeros(BATCH.layout.tokens, 1, dtype=torch.int64)
+    blocked[9] = 1
+    holed = replace(BATCH, features={"blocked": blocked})
+    model = build(transformer_encoder)
+    ids = BATCH.token_ids.clone()
+    ids[9] = (ids[9] + 11) % VOCABULARY
+    changed = (model(holed).hidden - model(replace(holed, token_ids=ids)).hidden).abs().amax(-1) > 1e-12
+    assert changed.nonzero().flatten().tolist() == [9]
+    assert not torch.allclose(model(holed).hidden[10], model(BATCH).hidden[10])
+
+
+def test_embeddings_are_scaled_with_sinusoids_unless_told() -> None:
+    places = SinusoidalPositions()(torch.zeros(BATCH.layout.tokens, 8, dtype=torch.float64), BATCH.layout)
+    for positions, scale, factor in (
+        ("sinusoidal", None, 8**0.5),
+        ("sinusoidal", False, 1),
+        ("none", True, 8**0.5),
+        ("none", None, 1),
+    ):
+        model = build(positions=positions, scale_embedding=scale)
+        expected = factor * model.token_embedding(BATCH.token_ids) + (0 if positions == "none" else places)
+        torch.testing.assert_close(model(BATCH).layers[0], expected, rtol=0, atol=1e-14)
+
+
+def test_layer_dropout_leaves_out_whole_layers_in_training() -> None:
+    torch.manual_seed(0)
+    model = build(num_hidden_layers=6, layer_dropout=0.5).train()
+    kept = 0
+    for _ in range(60):
+        layers = model(BATCH).layers
+        assert len(layers) == 7
+        kept += sum(not torch.equal(one, other) for one, other in itertools.pairwise(layers))
+    assert 0.4 < kept / 360 < 0.6
+    states = model.eval()(BATCH)
+    assert torch.equal(states.hidden, build(num_hidden_layers=6)(BATCH).hidden)
+
+
+@pytest.mark.parametrize("rule", INITIALIZATIONS)
+def test_a_rule_for_matrices_leaves_embeddings_alone(rule: str) -> None:
+    plain, other = build().state_dict(), build(initialization=rule).state_dict()
+    for name, values in plain.items():
+        matrix = values.ndim == 2 and "embedding" not in name
+        assert torch.equal(values, other[name]) == (not matrix or rule == "normal"), name
 
 
 def test_token_types_are_added_or_refused() -> None:

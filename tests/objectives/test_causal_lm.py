@@ -55,6 +55,48 @@ def test_the_loss_is_the_naive_one_sequence_by_sequence() -> None:
     assert int(loss.count) == 4
 
 
+@pytest.mark.parametrize("vocabulary_size", [12, causal_lm.WORDS_AT_ONCE, 2 * causal_lm.WORDS_AT_ONCE + 7])
+def test_a_search_reads_the_logits_that_training_judges(vocabulary_size: int) -> None:
+    torch.manual_seed(0)
+    inventory = Inventory(Vocabulary(vocabulary_size), 16)
+    objective = causal_lm.build(causal_lm.Spec(tie_embeddings=False), Trunk(), inventory).double()
+    hidden = torch.randn(3, 6, dtype=torch.float64)
+    expected = hidden @ objective.decoder.weight.T
+    torch.testing.assert_close(objective.logits(hidden), expected, rtol=0, atol=1e-14)
+    batch = objective.ask(collate([np.array([2, 7, 8])], packed=True), torch.Generator())
+    judged = objective.loss(States(hidden, batch.layout, (hidden,)), batch).logits
+    assert judged is not None
+    torch.testing.assert_close(judged, expected[:2], rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("loss", ["mse", "mse_logits", {"name": "focal", "gamma": 1.0}, {"label_smoothing": 0.1}])
+def test_what_is_reported_is_nats_whatever_is_minimised(loss: object) -> None:
+    torch.manual_seed(0)
+    trunk = Trunk()
+    hidden = torch.randn(7, 6, dtype=torch.float64)
+    found = []
+    for chosen in ("cross_entropy", loss):
+        spec = causal_lm.Spec.model_validate({"loss": chosen})
+        objective = causal_lm.build(spec, trunk, INVENTORY).double()
+        batch = objective.ask(collate(SEQUENCES, packed=True), torch.Generator())
+        found.append(objective.loss(States(hidden, batch.layout, (hidden,)), batch))
+    assert torch.equal(found[0].each, found[1].each)
+    torch.testing.assert_close(found[0].total, found[0].each.sum(), rtol=0, atol=1e-12)
+    assert abs((found[1].total - found[0].total).item()) > 1e-3
+
+
+def test_label_smoothing_is_torchs() -> None:
+    torch.manual_seed(0)
+    spec = causal_lm.Spec.model_validate({"tie_embeddings": False, "loss": {"label_smoothing": 0.2}})
+    objective = causal_lm.build(spec, Trunk(), INVENTORY).double()
+    batch = objective.ask(collate(SEQUENCES, packed=True), torch.Generator())
+    hidden = torch.randn(7, 6, dtype=torch.float64)
+    labels = batch.labels["next"]
+    expected = F.cross_entropy(objective.decoder(hidden), labels, label_smoothing=0.2, reduction="sum")
+    found = objective.loss(States(hidden, batch.layout, (hidden,)), batch)
+    torch.testing.assert_close(found.total, expected, rtol=0, atol=1e-12)
+
+
 def test_tying_needs_equal_widths() -> None:
     with pytest.raises(InputError, match="states of width 10 do not fit embeddings of width 6"):
         causal_lm.build(causal_lm.Spec(), Trunk(width=10), INVENTORY)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel, GPT2Config, GPT2Model
+from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel, GPT2Model
 
 from clearhead.batches.batch import Batch, collate
 from clearhead.models import transformer_decoder, transformer_encoder
@@ -123,9 +123,7 @@ def test_the_post_norm_encoder_is_bert(packed: bool) -> None:
     assert_same(states, expected.hidden_states, expected.last_hidden_state, dense.layout.real_grid)
 
 
-@pytest.mark.parametrize("packed", [True, False])
-@torch.no_grad()
-def test_the_pre_norm_decoder_is_gpt_2(packed: bool) -> None:
+def gpt2() -> GPT2LMHeadModel:
     config = GPT2Config(
         vocab_size=VOCABULARY,
         n_positions=LONGEST,
@@ -134,14 +132,44 @@ def test_the_pre_norm_decoder_is_gpt_2(packed: bool) -> None:
         n_head=HEADS,
         n_inner=INNER,
         activation_function="gelu_new",
+        bos_token_id=0,
+        eos_token_id=0,
+        pad_token_id=0,
     )
-    theirs = GPT2Model(config).eval()
+    theirs: GPT2LMHeadModel = GPT2LMHeadModel(config).eval()
     rough(theirs)
+    return theirs
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@torch.no_grad()
+def test_the_pre_norm_decoder_is_gpt_2(packed: bool) -> None:
+    theirs = gpt2()
     dense = collate(SEQUENCES, packed=False)
-    expected = theirs(
-        input_ids=dense.layout.grid(dense.token_ids),
-        attention_mask=dense.layout.real_grid.long(),
-        output_hidden_states=True,
-    )
-    states = copied_gpt2(theirs)(collate(SEQUENCES, packed=packed))
+    rows = {"input_ids": dense.layout.grid(dense.token_ids), "attention_mask": dense.layout.real_grid.long()}
+    expected = theirs.transformer(**rows, output_hidden_states=True)
+    ours = copied_gpt2(theirs.transformer)
+    states = ours(collate(SEQUENCES, packed=packed))
     assert_same(states, expected.hidden_states, expected.last_hidden_state, dense.layout.real_grid)
+    logits = states.layout.take_real(states.hidden) @ ours.token_embedding.weight.T
+    torch.testing.assert_close(logits, theirs(**rows).logits[dense.layout.real_grid], rtol=1e-5, atol=2e-5)
+
+
+@torch.no_grad()
+def test_the_cached_decoder_writes_what_gpt_2_generates() -> None:
+    """Greedily, after prompts of several lengths, all at once; theirs one at a time."""
+    theirs = gpt2()
+    ours = copied_gpt2(theirs.transformer)
+    prompts, more = [ids for ids in SEQUENCES if len(ids) > 1], 4
+    cache = ours.begin(collate([ids[:-1] for ids in prompts], packed=True), len(prompts))
+    token_ids = torch.tensor([ids[-1] for ids in prompts])
+    told = []
+    for _ in range(more):
+        logits = ours.step(token_ids, cache) @ ours.token_embedding.weight.T
+        token_ids = logits[:, 1:].argmax(-1) + 1  # no end, as asked of them
+        told.append(token_ids)
+    for ids, own in zip(prompts, torch.stack(told, 1), strict=True):
+        written = theirs.generate(
+            torch.from_numpy(ids)[None], do_sample=False, min_new_tokens=more, max_new_tokens=more
+        )[0, len(ids) :]
+        assert torch.equal(own, written)

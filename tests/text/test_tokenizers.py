@@ -44,7 +44,7 @@ HOSTILE = [
     "a" * 5000,
     "🏳️‍🌈é",
 ]
-SIZE = {"bpe": 400, "wordpiece": 300, "character": 80}
+SIZE = {"bpe": 400, "wordpiece": 300, "character": 80, "word": 400}
 
 
 @pytest.fixture(scope="module")

@@ -94,6 +94,19 @@ def test_accumulated_parts_of_unequal_counts_are_the_whole_batch(make_task: Make
         torch.testing.assert_close(left, right, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_parts_under_batch_norm_are_told_once_not_to_be_the_large_batch(
+    make_task: MakeTask, batches: list[Batch], caplog: pytest.LogCaptureFixture, accumulate: int
+) -> None:
+    task = make_task()
+    task.model.norm = nn.BatchNorm1d(8)  # type: ignore[assignment]
+    with caplog.at_level(logging.WARNING):
+        list(fit(task, iter(batches), TrainingSpec(steps=3, accumulate=accumulate), seed=0))
+    told = [record.message for record in caplog.records]
+    assert len(told) == (accumulate > 1)
+    assert all("several that make one step are not the one large batch" in message for message in told)
+
+
 def test_clipping_shortens_the_gradient_to_the_bound(make_task: MakeTask, batches: list[Batch]) -> None:
     task = make_task(dtype=torch.float64)
     spec = TrainingSpec(steps=1, optimizer=SGD, clip=0.01)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from clearhead.batches.batch import Batch, TokenIds, collate
+from clearhead.batches.batch import Batch, Item, TokenIds, collate
 from clearhead.errors import InputError
 from clearhead.spec import SpecModel
 
@@ -18,11 +18,11 @@ WINDOW = 1024  # sequences among which a bucketed epoch sorts by length
 
 
 class ManySequences(Protocol):
-    """Sequences of token ids by number: a list of arrays, or text on disk."""
+    """Sequences by number: a list of arrays or items, or text on disk."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, number: int, /) -> TokenIds: ...
+    def __getitem__(self, number: int, /) -> TokenIds | Item: ...
 
 
 class BatchSpec(SpecModel):
@@ -66,9 +66,14 @@ def training_batches(sequences: ManySequences, spec: BatchSpec, *, seed: int, pa
 
 def evaluation_batches(sequences: ManySequences, spec: BatchSpec, *, pad: int) -> Iterator[Batch]:
     """Every sequence once, the shortest first, so that a dense batch holds few pads. Raises `InputError` for none."""
+    return (batch for _, batch in numbered_batches(sequences, spec, pad=pad))
+
+
+def numbered_batches(sequences: ManySequences, spec: BatchSpec, *, pad: int) -> Iterator[tuple[list[int], Batch]]:
+    """As `evaluation_batches`, with the numbers of the sequences in each batch, for who answers in their order."""
     lengths = _lengths(sequences)
     for members in _plan(np.argsort(lengths, kind="stable"), lengths, spec):
-        yield _collate(sequences, members, spec, pad)
+        yield members, _collate(sequences, members, spec, pad)
 
 
 def _lengths(sequences: ManySequences) -> NDArray[np.int64]:

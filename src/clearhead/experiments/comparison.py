@@ -20,12 +20,13 @@ from clearhead.experiments.recipe import Recipe
 from clearhead.experiments.trained import Trained
 from clearhead.experiments.verdict import ALPHA
 from clearhead.experiments.views import Axis, View
+from clearhead.jobs.data import Job
+from clearhead.objectives import menu as objectives
 
 NAME = "compare"
 METRIC = "held_out"
 SWEEP = (1 / 3, 1.0, 3.0)
 ANOTHER_SEED = 500_000
-SAME_TASK = {"tie_embeddings"}  # fields of an objective that do not change what is asked
 
 
 @dataclass(frozen=True)
@@ -75,22 +76,45 @@ def experiment_of(variation: Variation) -> Experiment:
     run = Trained(variation.recipe)
     recipes = [run.resolved(_joined(arm, variation)) for arm in variation.arms.values()]
     _check_comparable(recipes)
-    rates = [recipe.training.learning_rate for recipe in recipes]
-    if variation.tune and len(set(rates)) > 1:
-        raise InputError("the learning rate is varied and tuned at once: add --no-tune")
-    tune = Tune("learning_rate", tuple(rates[0] * factor for factor in SWEEP), METRIC) if variation.tune else None
+    tune = _tuned(recipes) if variation.tune else None
     looks = (variation.seeds,)
     arms = {name: _joined(arm, variation) for name, arm in variation.arms.items()}
     return Experiment(NAME, run, arms, seeds=BySize(looks, looks), tune=tune, needs_text=True)
+
+
+def _tuned(recipes: Sequence[Recipe]) -> Tune | None:
+    """The equal sweep of the learning rate; None where no optimizer has one."""
+    having = [recipe.training.optimizer.has_learning_rate for recipe in recipes]
+    if not any(having):
+        return None
+    if not all(having):
+        raise InputError("one arm's optimizer has a learning rate to tune and another's has none: add --no-tune")
+    rates = [recipe.training.learning_rate for recipe in recipes]
+    if len(set(rates)) > 1:
+        raise InputError("the learning rate is varied and tuned at once: add --no-tune")
+    return Tune("learning_rate", tuple(rates[0] * factor for factor in SWEEP), METRIC)
 
 
 def _check_comparable(recipes: Sequence[Recipe]) -> None:
     """Raises `InputError` where arms would be scored on other tokens or asked something else."""
     if any(recipe.text != recipes[0].text for recipe in recipes):
         raise InputError("text is varied: losses on other tokens cannot be compared; use --set text... for all arms")
-    asked = [{key: value for key, value in recipe.objective.items() if key not in SAME_TASK} for recipe in recipes]
-    if any(one != asked[0] for one in asked):
-        raise InputError("objective is varied: what is asked differs, so losses cannot be compared; use --set for all")
+    if any(recipe.data != recipes[0].data for recipe in recipes):
+        raise InputError("data is varied: losses on other examples cannot be compared; use --set data... for all arms")
+    first = _asked(recipes[0])
+    for asked in map(_asked, recipes):
+        differing = [key for key in {**first, **asked} if first.get(key) != asked.get(key)]
+        if differing:
+            raise InputError(
+                f"objective.{differing[0]} is varied: what is asked differs, so losses cannot be compared; "
+                "use --set for all arms"
+            )
+
+
+def _asked(recipe: Recipe) -> dict[str, Any]:
+    """What is asked of the trunk: the objective without the fields that only say how it is learnt."""
+    asking: frozenset[str] = objectives.load(recipe.objective["name"]).ASKING
+    return {key: value for key, value in recipe.objective.items() if key == "name" or key in asking}
 
 
 def _joined(arm: str, variation: Variation) -> str:
@@ -193,23 +217,35 @@ def _judge(sample: Sample, margin: float, p_holm: float, alpha: float) -> Judged
     return Judged(sample, low, high, p_holm, "undecided", reason, least)
 
 
-LEARNING_CURVES = View(
-    "learning_curves",
-    "lines",
-    NAME,
-    ("train_loss",),
-    Axis("step", Bilingual("step", "步")),
-    Axis("value", Bilingual("training loss, nats a token", "训练损失，nat／token")),
-    Bilingual("Training loss", "训练损失"),
-    Bilingual("Each point is the mean over the steps since the one before.", "每点为与前一点之间各步的平均。"),
-)
-HELD_OUT = View(
-    "held_out",
-    "bars",
-    NAME,
-    (METRIC,),
-    Axis("arm", same("")),
-    Axis("value", Bilingual("held-out loss, nats a token", "留出集损失，nat／token")),
-    Bilingual("Held-out loss after training", "训练后的留出集损失"),
-    Bilingual("The same held-out sentences for every arm.", "各组用同样的留出句子。"),
-)
+UNITS: dict[Job, Bilingual] = {
+    "language": Bilingual("nats a token", "nat／token"),
+    "tagging": Bilingual("nats a token", "nat／token"),
+    "classification": Bilingual("nats a text", "nat／文本"),
+    "translation": Bilingual("nats a token", "nat／token"),
+}
+
+
+def views_of(job: Job) -> list[View]:
+    """Held-out loss by arm, and training loss along steps."""
+    unit = UNITS[job]
+    curves = View(
+        "learning_curves",
+        "lines",
+        NAME,
+        ("train_loss",),
+        Axis("step", Bilingual("step", "步")),
+        Axis("value", Bilingual(f"training loss, {unit.en}", f"训练损失，{unit.zh}")),
+        Bilingual("Training loss", "训练损失"),
+        Bilingual("Each point is the mean over the steps since the one before.", "每点为与前一点之间各步的平均。"),
+    )
+    scores = View(
+        "held_out",
+        "bars",
+        NAME,
+        (METRIC,),
+        Axis("arm", same("")),
+        Axis("value", Bilingual(f"held-out loss, {unit.en}", f"留出集损失，{unit.zh}")),
+        Bilingual("Held-out loss after training", "训练后的留出集损失"),
+        Bilingual("The same held-out examples for every arm.", "各组用同样的留出样本。"),
+    )
+    return [scores, curves]

@@ -1,32 +1,32 @@
-"""`Trained`: the measurement of an arm that is a recipe with overrides: train it, then measure it on held-out text."""
+"""`Trained`: the measurement of an arm that is a recipe with overrides: train it, then measure it on held-out data."""
 
 from __future__ import annotations
 
 import functools
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from clearhead.batches.sampling import BatchSpec, evaluation_batches, training_batches
+from clearhead.batches.sampling import BatchSpec, evaluation_batches
+from clearhead.errors import InputError
 from clearhead.evaluation.metrics import held_out
 from clearhead.experiments.evidence import Along, Measured, Scalar
 from clearhead.experiments.recipe import Recipe, resolve
-from clearhead.models import menu as models
-from clearhead.objectives import menu as objectives
+from clearhead.experiments.staging import build_task, count_parameters, train
+from clearhead.jobs import menu as jobs
+from clearhead.jobs.data import DataSpec, Prepared
 from clearhead.text.corpora import Corpus
-from clearhead.text.inventory import Inventory
-from clearhead.text.tokenized import TextSpec, TokenizedText, tokenize_corpus
-from clearhead.training.loop import Diverged, fit
+from clearhead.text.tokenized import TextSpec
+from clearhead.training.checkpoints import read_run
+from clearhead.training.loop import Diverged
 from clearhead.training.task import Task
 
 EVALUATION_SEED = 7
 EVALUATION_TOKENS = 4096  # in a batch, whatever the training batch
 CURVE_POINTS = 24
+STOP_EVERY = 10  # of the training sequences is set aside for early stopping
+WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Workbench:
     """A trained task with all that it was trained on, as a probe sees it."""
 
     task: Task
-    text: TokenizedText
+    data: Prepared
     recipe: Recipe
     seed: int
 
@@ -48,7 +48,8 @@ class Trained:
 
     `recipe` is plain data (`read_recipe`); an arm is dotted overrides with spaces between. `keys` gives the dotted
     key that a dose or setting stands for; `learning_rate` stands for `training.learning_rate`. `probes` add measures.
-    Measured always: `held_out` (nats per asked token), `train_loss` along steps, `parameters`, `tokens`.
+    Measured always: `held_out` (nats per asked label, whatever loss is trained), `train_loss` along steps,
+    `parameters`, `tokens`.
     """
 
     recipe: Mapping[str, Any]
@@ -63,15 +64,17 @@ class Trained:
 
     def __call__(self, arm: str, seed: int, corpus: Corpus, **levels: Scalar) -> Measured:
         recipe = self.resolved(arm, **levels)
-        text = tokenized(corpus, recipe.text)
+        data = prepared(recipe.data, recipe.text, corpus, recipe.init)
         seed = seed + recipe.seed
-        task = build_task(recipe, text, seed)
+        start = _start(recipe.init)
+        where = str(Path(recipe.init or "", WEIGHTS))
+        task = build_task(recipe, data.encoder.inventory, seed, (start[WEIGHTS], where) if start else None)
         try:
-            curve, tokens = _train(task, recipe, text, seed)
+            curve, tokens = _train(task, recipe, data, seed)
         except Diverged:
             return {"held_out": float("nan"), "parameters": float(count_parameters(task)), "tokens": 0.0}
         spec = BatchSpec(layout=recipe.batches.layout, tokens=EVALUATION_TOKENS)
-        batches = evaluation_batches(text.validation, spec, pad=text.tokenizer.vocabulary.pad)
+        batches = evaluation_batches(data.dev, spec, pad=data.encoder.inventory.vocabulary.pad)
         measured: dict[str, float | Along] = {
             "held_out": held_out(task, batches, seed=EVALUATION_SEED).mean,
             "train_loss": Along("step", curve),
@@ -79,37 +82,36 @@ class Trained:
             "tokens": float(tokens),
         }
         for probe in self.probes:
-            measured.update(probe(Workbench(task, text, recipe, seed)))
+            measured.update(probe(Workbench(task, data, recipe, seed)))
         return measured
 
 
-def build_task(recipe: Recipe, text: TokenizedText, seed: int) -> Task:
-    """An untrained task; equal seeds give equal weights wherever names and shapes agree."""
-    torch.manual_seed(seed)
-    inventory = Inventory(text.tokenizer.vocabulary, recipe.text.max_length)
-    trunk = models.load(recipe.model["name"])
-    model = trunk.build(trunk.Spec(**_fields(recipe.model)), inventory)
-    asked = objectives.load(recipe.objective["name"])
-    return Task(model, asked.build(asked.Spec(**_fields(recipe.objective)), model, inventory))
-
-
-def _fields(section: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in section.items() if key != "name"}
-
-
-def count_parameters(task: Task) -> int:
-    return sum(parameter.numel() for parameter in task.parameters())
-
-
-def _train(task: Task, recipe: Recipe, text: TokenizedText, seed: int) -> tuple[dict[Scalar, float], int]:
-    """The training loss, averaged over the steps between a few points, and the tokens seen."""
-    batches = training_batches(text.train, recipe.batches, seed=seed, pad=text.tokenizer.vocabulary.pad)
+def _train(task: Task, recipe: Recipe, data: Prepared, seed: int) -> tuple[dict[Scalar, float], int]:
+    """The training loss, averaged over the steps between a few points, and the tokens seen, of the last stage."""
     losses: list[float] = []
     tokens = 0
-    for step in fit(task, batches, recipe.training, seed=seed):
-        losses.append(step.loss)
-        tokens = step.tokens
+    data, score = _stopping(recipe, data)
+    for staged in train(task, recipe, data, seed, score):
+        if staged.stage == staged.stages - 1:
+            losses.append(staged.step.loss)
+            tokens = staged.step.tokens
     return dict(_thinned(losses)), tokens
+
+
+def _stopping(recipe: Recipe, data: Prepared) -> tuple[Prepared, Callable[[Task], float] | None]:
+    """What is left to train on, and the score that early stopping goes by: never of what an arm is measured on."""
+    if not recipe.training.checks:
+        return data, None
+    kept = range(len(data.train))
+    stop = [data.train[number] for number in kept if number % STOP_EVERY == 0]
+    rest = [data.train[number] for number in kept if number % STOP_EVERY]
+    spec = BatchSpec(layout=recipe.batches.layout, tokens=EVALUATION_TOKENS)
+    pad = data.encoder.inventory.vocabulary.pad
+
+    def score(task: Task) -> float:
+        return held_out(task, evaluation_batches(stop, spec, pad=pad), seed=EVALUATION_SEED).mean
+
+    return replace(data, train=rest), score
 
 
 def _thinned(losses: list[float]) -> Iterator[tuple[Scalar, float]]:
@@ -119,18 +121,18 @@ def _thinned(losses: list[float]) -> Iterator[tuple[Scalar, float]]:
 
 
 @functools.lru_cache(maxsize=4)
-def tokenized(corpus: Corpus, spec: TextSpec) -> TokenizedText:
-    """The tokenized text, from the cache on disk where there is one."""
-    return tokenize_corpus(corpus, spec, cache_folder())
+def prepared(data: DataSpec, text: TextSpec, corpus: Corpus, init: str | None = None) -> Prepared:
+    """The items of a recipe; a text that is asked about takes the place of the recipe's own."""
+    given = data if data.job != "language" else data.model_copy(update={"train": None, "dev": None})
+    made: Prepared = jobs.load(data.job).prepare(given, text, corpus, _start(init))
+    return made
 
 
-def cache_folder() -> Path:
-    """Where tokenized text is kept: $CLEARHEAD_CACHE, else the user's cache folder, else the temporary folder."""
-    named = os.environ.get("CLEARHEAD_CACHE") or os.environ.get("XDG_CACHE_HOME")
-    try:
-        folder = Path(named) if named else Path.home() / ".cache"
-        (folder / "clearhead").mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder / "clearhead"):
-            return folder / "clearhead"
-    except (OSError, RuntimeError):
-        return Path(tempfile.gettempdir()) / "clearhead"
+@functools.lru_cache(maxsize=2)
+def _start(init: str | None) -> dict[str, bytes]:
+    if init is None:
+        return {}
+    files = read_run(Path(init))
+    if WEIGHTS not in files:
+        raise InputError(f"init: {init} holds no {WEIGHTS}; give the --out folder of clearhead train")
+    return files

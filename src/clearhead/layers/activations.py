@@ -22,6 +22,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu_tanh": gelu_tanh,
     "relu": nn.ReLU,
     "silu": nn.SiLU,
+    "swish": nn.SiLU,  # another name of silu (Ramachandran et al. 2017, arXiv:1710.05941, with beta 1)
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
     "linear": nn.Identity,

@@ -80,8 +80,18 @@ def window(width: int) -> Mask:
 
 
 def prefix(length: int) -> Mask:
-    """The first `length` keys; `causal() | prefix(n)` is a prefix LM (Raffel et al. 2019, arXiv:1910.10683, 3.2.1)."""
+    """The first `length` keys."""
     return Mask(functools.partial(_at_the_start, length))
+
+
+def causal_window(width: int) -> Mask:
+    """Keys at or before the query, at most `width` places back."""
+    return CAUSAL & window(width)
+
+
+def prefix_lm(length: int) -> Mask:
+    """Keys at or before the query, and the first `length` (Raffel et al. 2019, arXiv:1910.10683, 3.2.1)."""
+    return CAUSAL | prefix(length)
 
 
 @functools.lru_cache(maxsize=64)
@@ -92,10 +102,15 @@ def square(mask: Mask, length: int, device: torch.device) -> Tensor:
     return mask(positions[:, None], positions[None, :])
 
 
-MASKS: dict[str, Callable[..., Mask]] = {
-    "full": full,
-    "causal": causal,
-    "anticausal": anticausal,
+@functools.lru_cache(maxsize=64)
+def looks_ahead(mask: Mask) -> bool:
+    """Whether a query may see a key behind it, among the first 64 positions."""
+    return bool(square(mask, 64, torch.device("cpu")).triu(1).any())
+
+
+MASKS: dict[str, Callable[[], Mask]] = {"full": full, "causal": causal, "anticausal": anticausal}
+SIZED_MASKS: dict[str, Callable[[int], Mask]] = {
     "window": window,
-    "prefix": prefix,
+    "causal_window": causal_window,
+    "prefix": prefix_lm,
 }

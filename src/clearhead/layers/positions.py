@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,12 +20,13 @@ class Positions:
     """The parts that one way of telling positions needs.
 
     `added(x (N, D), layout)` -> (N, D); `rotation(qk (N, 2, H, d), layout)` -> the same shape;
-    `bias(length)` -> (H, length, length), added to the scores. None: this part does nothing.
+    `bias(length)` -> (H, length, length), added to the scores. None: this part does nothing. `at` of each takes places
+    (N,) instead of a layout, and how long the longest sequence is: what generation knows.
     """
 
-    added: nn.Module | None = None
-    rotation: nn.Module | None = None
-    bias: nn.Module | None = None
+    added: LearnedPositions | SinusoidalPositions | None = None
+    rotation: Rotary | None = None
+    bias: Alibi | None = None
 
 
 class LearnedPositions(nn.Module):
@@ -40,28 +40,34 @@ class LearnedPositions(nn.Module):
         self.table = nn.Embedding(max_length, hidden_size)
 
     def forward(self, x: Tensor, layout: Layout) -> Tensor:
-        if layout.longest > self.table.num_embeddings:
+        return self.at(x, layout.position_ids, layout.longest)
+
+    def at(self, x: Tensor, places: Tensor, longest: int) -> Tensor:
+        if longest > self.table.num_embeddings:
             raise InputError(
-                f"model.positions: a sequence of {layout.longest} tokens is longer than the "
+                f"model.positions: a sequence of {longest} tokens is longer than the "
                 f"{self.table.num_embeddings} learned ones; raise text.max_length, or take rotary, sinusoidal or alibi"
             )
-        place: Tensor = self.table(layout.position_ids)
+        place: Tensor = self.table(places)
         return x + place
 
 
 class SinusoidalPositions(nn.Module):
-    """sqrt(D) x + P, P[t, 2i] = sin(t / 10000^(2i/D)), P[t, 2i+1] = cos of the same (Vaswani et al. 2017, 3.4 and 3.5).
+    """x + P, P[t, 2i] = sin(t / 10000^(2i/D)), P[t, 2i+1] = cos of the same (Vaswani et al. 2017, 3.5).
 
-    The factor keeps the embeddings, which start small, above the sines.
+    `halves`: all the sines first, then all the cosines, as in the code of that paper and in Marian.
     """
 
-    def __init__(self, hidden_size: int) -> None:
+    def __init__(self, *, halves: bool = False) -> None:
         super().__init__()
-        self.hidden_size = hidden_size
+        self.halves = halves
 
     def forward(self, x: Tensor, layout: Layout) -> Tensor:
-        table = _sinusoids(_rounded(layout.longest), self.hidden_size, x.dtype, x.device)
-        return math.sqrt(self.hidden_size) * x + table.index_select(0, layout.position_ids)
+        return self.at(x, layout.position_ids, layout.longest)
+
+    def at(self, x: Tensor, places: Tensor, longest: int) -> Tensor:
+        table = _sinusoids(_rounded(longest), x.shape[-1], self.halves, x.dtype, x.device)
+        return x + table.index_select(0, places)
 
 
 class Rotary(nn.Module):
@@ -69,9 +75,12 @@ class Rotary(nn.Module):
     distance alone (Su et al. 2021, arXiv:2104.09864, eq. 34, with the pairs laid half by half). Needs an even d."""
 
     def forward(self, qk: Tensor, layout: Layout) -> Tensor:
-        cos, sin = _rotations(_rounded(layout.longest), qk.shape[-1], qk.dtype, qk.device)
-        cos = cos.index_select(0, layout.position_ids)[:, None, None]  # (N, 1, 1, d)
-        sin = sin.index_select(0, layout.position_ids)[:, None, None]
+        return self.at(qk, layout.position_ids, layout.longest)
+
+    def at(self, qk: Tensor, places: Tensor, longest: int) -> Tensor:
+        cos, sin = _rotations(_rounded(longest), qk.shape[-1], qk.dtype, qk.device)
+        cos = cos.index_select(0, places)[:, None, None]  # (N, 1, 1, d)
+        sin = sin.index_select(0, places)[:, None, None]
         first, second = qk.chunk(2, dim=-1)
         return qk * cos + torch.cat((-second, first), dim=-1) * sin
 
@@ -86,6 +95,12 @@ class Alibi(nn.Module):
     def forward(self, length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
         table = _alibi(self.num_attention_heads, _rounded(length), dtype, device)
         return table[:, :length, :length]
+
+    def at(self, queries: Tensor, keys: Tensor, dtype: torch.dtype) -> Tensor:
+        """The bias of queries at places (R,) on keys at places (R, S): (R, H, S)."""
+        slopes = _slopes(self.num_attention_heads).to(keys.device)
+        distance = (queries[:, None] - keys).abs()[:, None]  # (R, 1, S)
+        return (-slopes[:, None] * distance).to(dtype)
 
 
 def _rounded(length: int) -> int:
@@ -102,9 +117,12 @@ def _angles(length: int, size: int) -> Tensor:
 
 @functools.lru_cache(maxsize=32)
 @torch.inference_mode(False)
-def _sinusoids(length: int, size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _sinusoids(length: int, size: int, halves: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
     angles = _angles(length, size)
-    table = torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)[:, :size]  # (length, size)
+    if halves:
+        table = torch.cat((angles.sin(), angles.cos()), dim=-1)[:, :size]  # (length, size)
+    else:
+        table = torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)[:, :size]
     return table.to(device=device, dtype=dtype, copy=True)
 
 
@@ -115,10 +133,14 @@ def _rotations(length: int, size: int, dtype: torch.dtype, device: torch.device)
     return angles.cos().to(device=device, dtype=dtype), angles.sin().to(device=device, dtype=dtype)
 
 
+def _slopes(heads: int) -> Tensor:
+    return 2.0 ** (-8.0 * torch.arange(1, heads + 1, dtype=torch.float64) / heads)  # (H,)
+
+
 @functools.lru_cache(maxsize=32)
 @torch.inference_mode(False)
 def _alibi(heads: int, length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    slopes = 2.0 ** (-8.0 * torch.arange(1, heads + 1, dtype=torch.float64) / heads)
+    slopes = _slopes(heads)
     places = torch.arange(length, dtype=torch.float64)
     distance = (places[:, None] - places).abs()  # (length, length)
     return (-slopes[:, None, None] * distance).to(device=device, dtype=dtype)
@@ -134,7 +156,11 @@ def learned(hidden_size: int, num_attention_heads: int, max_length: int) -> Posi
 
 
 def sinusoidal(hidden_size: int, num_attention_heads: int, max_length: int) -> Positions:
-    return Positions(added=SinusoidalPositions(hidden_size))
+    return Positions(added=SinusoidalPositions())
+
+
+def sinusoidal_halves(hidden_size: int, num_attention_heads: int, max_length: int) -> Positions:
+    return Positions(added=SinusoidalPositions(halves=True))
 
 
 def rotary(hidden_size: int, num_attention_heads: int, max_length: int) -> Positions:
@@ -149,6 +175,7 @@ POSITIONS: dict[str, Callable[[int, int, int], Positions]] = {
     "none": none,
     "learned": learned,
     "sinusoidal": sinusoidal,
+    "sinusoidal_halves": sinusoidal_halves,
     "rotary": rotary,
     "alibi": alibi,
 }

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
+from pydantic import Field
 from pydantic_core import core_schema
 
 from clearhead.layers.activations import ACTIVATIONS
+from clearhead.layers.feedforward import FEEDFORWARDS
+from clearhead.layers.initialization import INITIALIZATIONS
+from clearhead.layers.masks import MASKS, SIZED_MASKS, Mask
 from clearhead.layers.normalization import NORMS
 from clearhead.layers.positions import POSITIONS
+from clearhead.layers.scores import SCORES
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,12 @@ class OneOf:
 Norm = Annotated[str, OneOf(NORMS)]
 Position = Annotated[str, OneOf(POSITIONS)]
 Activation = Annotated[str, OneOf(ACTIVATIONS)]
-AttentionScale = Literal["scaled", "plain"]
+FeedForwardActivation = Annotated[str, OneOf(FEEDFORWARDS)]
+AttentionScore = Annotated[str, OneOf(SCORES)]
+MaskName = Annotated[str, OneOf((*MASKS, *SIZED_MASKS))]
+Initialization = Annotated[str, OneOf(INITIALIZATIONS)]
+Size = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
 def check_heads(hidden_size: int, num_attention_heads: int, positions: str) -> None:
@@ -41,3 +51,27 @@ def check_heads(hidden_size: int, num_attention_heads: int, positions: str) -> N
             f"rotary positions turn pairs of features, and a head of hidden_size {hidden_size} / num_attention_heads "
             f"{num_attention_heads} has an odd number; take another number of heads"
         )
+
+
+def check_score(score: str, positions: str) -> None:
+    """Raises `ValueError` where a rotation finds no product to act on."""
+    if score == "additive" and positions == "rotary":
+        raise ValueError(
+            "rotary positions turn queries and keys so that their product tells the distance, and an additive score "
+            "has no product; take other positions, or another attention_score"
+        )
+
+
+def check_mask(mask: str | None, mask_size: int | None) -> None:
+    """Raises `ValueError` where a mask lacks its size, or a size its mask."""
+    if mask in SIZED_MASKS and mask_size is None:
+        raise ValueError(f"mask {mask} needs mask_size: how many tokens it reaches")
+    if mask not in SIZED_MASKS and mask_size is not None:
+        raise ValueError(f"mask_size is that of {', '.join(SIZED_MASKS)}; set mask to one of them, or leave it out")
+
+
+def as_mask(mask: str | None, mask_size: int | None, default: Mask) -> Mask:
+    """The mask of that name and size; None is `default`."""
+    if mask is None:
+        return default
+    return MASKS[mask]() if mask_size is None else SIZED_MASKS[mask](mask_size)

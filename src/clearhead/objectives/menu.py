@@ -9,7 +9,7 @@ from types import ModuleType
 import clearhead.objectives
 from clearhead.errors import InputError, did_you_mean
 
-SHARED = {"decoder", "loss", "menu", "shifted"}
+SHARED = {"chains", "decoder", "loss", "masking", "menu", "shifted"}
 
 
 def objective_names() -> list[str]:

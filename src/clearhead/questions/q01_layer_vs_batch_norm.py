@@ -83,8 +83,8 @@ def words_are_alike(bench: Workbench) -> Measured:
     """
     if bench.recipe.model["norm"] != "layer" or bench.recipe.batches.sequences != 16:
         return {}
-    sentences = bench.text.validation
-    batch = collate([sentences[i].copy() for i in range(min(len(sentences), 400))], packed=True)
+    sentences = bench.data.dev
+    batch = collate([sentences[i] for i in range(min(len(sentences), 400))], packed=True)
     with torch.no_grad():
         states = bench.task.model(batch).layers[-1]
     layout = batch.layout

@@ -27,7 +27,7 @@ _ENDS = ("\n\n", "\n", "。", ". ", "! ", "? ", " ")
 class Corpus:
     """A text found good. `sha256` is of the text (decoded, `\\n` line ends), whatever its encoding on disk.
 
-    `source` is "embedded" or the path of a file or folder.
+    `source` is "embedded" or the path of a file or folder. `beside` is the digest of a file that is read with it.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Corpus:
     characters: int
     source: str
     encoding: str = "utf-8"
+    beside: str = ""
 
 
 def open_corpus(source: str | Path | None, *, encoding: str = "utf-8") -> Corpus:

@@ -64,6 +64,13 @@ def split_corpus(
     return Split(tuple(train), tuple(fresh))
 
 
+def units_of(corpus: Corpus, unit: Unit) -> list[str]:
+    """All sentences, lines or documents of a corpus, in order."""
+    if unit == "document":
+        return [text for text in documents(corpus) if text.strip()]
+    return [part for text in documents(corpus) for part in _parts(text, unit, len(text))]
+
+
 def sentences(text: str) -> list[str]:
     """The sentences of a text, white space collapsed: they end at English and Chinese sentence ends and at line breaks.
 

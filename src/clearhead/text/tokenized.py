@@ -15,17 +15,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from clearhead.digests import digest
 from clearhead.errors import MachineError
 from clearhead.files import make_folder
 from clearhead.spec import SpecModel
 from clearhead.text.corpora import Corpus
-from clearhead.text.splits import Unit, split_corpus
+from clearhead.text.splits import Unit, split_corpus, units_of
+from clearhead.text.templates import TemplateSpec
 from clearhead.text.tokenizers import LEAST_SIZE, Kind, Tokenizer, load_tokenizer, train_tokenizer
 
 _FORMAT = 1  # raised whenever the same corpus and spec would give other sequences
@@ -60,13 +62,32 @@ class Sequences:
         return np.diff(self.offsets)
 
 
+def _kind_alone(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return None if value in ("", "none", "null") else {"kind": value}
+
+
 class TextSpec(SpecModel):
-    """How a corpus becomes sequences: what a sequence is, of which tokens, how long at most (begin and end counted)."""
+    """How a corpus becomes sequences: what a sequence is, of which tokens, how long at most (begin and end counted).
+
+    `unit` "pair": two neighbouring stretches of sentences, as BERT reads them. For words with tags: `marks` puts begin
+    and end around a sentence; tokens of kind word are those seen `min_frequency` times, of which `unknown_share` of
+    those seen once train as unknown words; `characters` and `templates` add maps of features of each word.
+    `joint_vocabulary`: one tokenizer for both sides of a translation.
+    """
 
     tokenizer: Kind = "bpe"
     vocabulary_size: int = 1024
-    unit: Unit = "sentence"
+    unit: Unit | Literal["pair"] = "sentence"
     max_length: int = Field(default=64, ge=3)
+    marks: bool = True
+    min_frequency: int = Field(default=1, ge=1)
+    lowercase: bool = False
+    unknown_share: float = Field(default=0.0, ge=0, le=1)
+    characters: bool = False
+    templates: Annotated[TemplateSpec | None, BeforeValidator(_kind_alone)] = None
+    joint_vocabulary: bool = True
     validation_fraction: float = Field(default=0.1, gt=0, le=0.5)
     max_characters: int = Field(default=2_000_000, ge=10_000)
 
@@ -90,33 +111,48 @@ class TokenizedText:
     corpus: Corpus
 
 
-def tokenize_corpus(corpus: Corpus, spec: TextSpec, cache: Path | None) -> TokenizedText:
+def tokenize_corpus(
+    corpus: Corpus, spec: TextSpec, cache: Path | None, tokenizer: Tokenizer | None = None
+) -> TokenizedText:
     """The sequences of a corpus under a spec, read from `cache` where they are there whole, else made and kept.
 
-    Two processes may do this at once. Raises `InputError` for a text too small, `MachineError` where `cache` refuses.
+    `tokenizer` is one that exists already (None: the spec's, trained on the text). Two processes may do this at once.
+    Raises `InputError` for a text too small, `MachineError` where `cache` refuses.
     """
     if cache is None:
-        return _made(corpus, spec)
-    folder = cache / digest(_FORMAT, version("tokenizers"), corpus.sha256, spec)
+        return _made(corpus, spec, tokenizer)
+    given = "" if tokenizer is None else tokenizer.engine.to_str()
+    folder = cache / digest(_FORMAT, version("tokenizers"), corpus.sha256, spec, *filter(None, [given]))
     found = _read(folder, corpus)
     if found is not None:
         return found
-    made = _made(corpus, spec)
+    made = _made(corpus, spec, tokenizer)
     _keep(made, folder)
     return _read(folder, corpus) or made
 
 
-def _made(corpus: Corpus, spec: TextSpec) -> TokenizedText:
+def sequences_of(corpus: Corpus, tokenizer: Tokenizer, spec: TextSpec) -> tuple[Sequences, int]:
+    """All of a corpus as sequences, none held out, and the UTF-8 length of its sentences, lines or documents."""
+    texts = units_of(corpus, _whole(spec))
+    return _sequences(texts, tokenizer, spec.max_length), sum(len(text.encode("utf-8", "replace")) for text in texts)
+
+
+def _made(corpus: Corpus, spec: TextSpec, given: Tokenizer | None) -> TokenizedText:
     split = split_corpus(
         corpus,
         validation_fraction=spec.validation_fraction,
         max_characters=spec.max_characters,
-        unit=spec.unit,
+        unit=_whole(spec),
     )
-    tokenizer = train_tokenizer(spec.tokenizer, split.train, spec.vocabulary_size)
+    tokenizer = given or train_tokenizer(spec.tokenizer, split.train, spec.vocabulary_size)
     validation_bytes = sum(len(text.encode("utf-8", "replace")) for text in split.validation)
     train, validation = (_sequences(texts, tokenizer, spec.max_length) for texts in (split.train, split.validation))
     return TokenizedText(train, validation, tokenizer, validation_bytes, corpus)
+
+
+def _whole(spec: TextSpec) -> Unit:
+    """What a text falls into; pairs are made of whole documents."""
+    return "document" if spec.unit == "pair" else spec.unit
 
 
 def _sequences(texts: Sequence[str], tokenizer: Tokenizer, max_length: int) -> Sequences:

@@ -20,22 +20,25 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 from clearhead.errors import InputError
 from clearhead.files import write_whole
 
-Kind = Literal["wordpiece", "bpe", "character"]
+Kind = Literal["wordpiece", "bpe", "character", "word"]
 
 PAD, UNKNOWN, BEGIN, END, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[BOS]", "[EOS]", "[MASK]")
+BERTS_SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # anywhere in a vocabulary that is not ours
 CONTINUES = "##"
-LEAST_SIZE: dict[Kind, int] = {"bpe": len(SPECIAL_TOKENS) + 256, "wordpiece": 32, "character": 16}
+LEAST_SIZE: dict[Kind, int] = {"bpe": len(SPECIAL_TOKENS) + 256, "wordpiece": 32, "character": 16, "word": 16}
 
 _KINDS: dict[str, Kind] = {"BPE": "bpe", "WordPiece": "wordpiece", "WordLevel": "character"}
 _PIECES_SHARE = 0.25
 _LEAST_FREQUENCY = 2
 _BATCH = 10_000
+# A word that is spelt as a special token is cut in two, so that it is none.
+_LOOKALIKE = tokenizers.Regex(rf"^\[(?=(?:{'|'.join(token[1:-1] for token in SPECIAL_TOKENS)})\]$)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """How many token ids there are, and those of the special tokens."""
+    """How many token ids there are, those of the special tokens, and of the pieces that continue a word (WordPiece)."""
 
     size: int
     pad: int = 0
@@ -43,6 +46,7 @@ class Vocabulary:
     begin: int = 2
     end: int = 3
     mask: int = 4
+    continues: frozenset[int] = field(default=frozenset(), repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Tokenizer:
         """The ids of each text, `(n,)`."""
         encoded: list[NDArray[np.int32]] = []
         for start in range(0, len(texts), _BATCH):
-            batch = [_mended(text) for text in texts[start : start + _BATCH]]
+            batch = [mended(text) for text in texts[start : start + _BATCH]]
             found = self.engine.encode_batch_fast(batch, add_special_tokens=False)
             encoded += [np.array(one.ids, dtype=np.int32) for one in found]
         return encoded
@@ -78,9 +82,18 @@ class Tokenizer:
 def load_tokenizer(path: Path) -> Tokenizer:
     """The tokenizer in a `tokenizer.json` that `save` wrote. Raises `InputError`."""
     try:
-        return _from_json(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise InputError(f"{path}: cannot read this tokenizer ({fault})") from fault
+    return tokenizer_from(text, str(path))
+
+
+def tokenizer_from(text: str, where: str) -> Tokenizer:
+    """The tokenizer in the text of a `tokenizer.json`; `where` names it in errors. Raises `InputError`."""
+    try:
+        return _from_json(text)
     except Exception as fault:
-        raise InputError(f"{path}: not a tokenizer.json that was saved here ({fault})") from fault
+        raise InputError(f"{where}: not a tokenizer.json that was saved here ({fault})") from fault
 
 
 def train_tokenizer(kind: Kind, lines: Iterable[str], vocabulary_size: int) -> Tokenizer:
@@ -88,13 +101,14 @@ def train_tokenizer(kind: Kind, lines: Iterable[str], vocabulary_size: int) -> T
 
     `bpe`: byte-level (Sennrich et al. 2016, arXiv:1508.07909; Radford et al. 2019), any text without unknowns.
     `wordpiece`: greedy longest match in words, as BERT's, cased (Devlin et al. 2019, arXiv:1810.04805).
-    `character`: Unicode characters, the most frequent first. Raises `InputError` where the size is too small.
+    `character`: Unicode characters, the most frequent first. `word`: what stands between white space, likewise.
+    Raises `InputError` where the size is too small.
     """
     if vocabulary_size < LEAST_SIZE[kind]:
         raise InputError(
             f"text.vocabulary_size: {vocabulary_size} is too small for {kind}; give at least {LEAST_SIZE[kind]}"
         )
-    engine = TRAINERS[kind]([_mended(line) for line in lines], vocabulary_size)
+    engine = TRAINERS[kind]([mended(line) for line in lines], vocabulary_size)
     engine.add_special_tokens(list(SPECIAL_TOKENS))
     return _from_json(engine.to_str())
 
@@ -102,9 +116,31 @@ def train_tokenizer(kind: Kind, lines: Iterable[str], vocabulary_size: int) -> T
 def _from_json(text: str) -> Tokenizer:
     engine = tokenizers.Tokenizer.from_str(text)
     engine.encode_special_tokens = True  # "[MASK]" in a text is six characters, not the token
-    if [engine.token_to_id(token) for token in SPECIAL_TOKENS] != list(range(len(SPECIAL_TOKENS))):
+    engine.no_padding()  # a downloaded one may cut texts and fill them up
+    engine.no_truncation()
+    pad, unknown, begin, end, mask = _special_ids(engine)
+    kind = _KINDS[type(engine.model).__name__]
+    if kind == "character" and isinstance(engine.pre_tokenizer, pre_tokenizers.Sequence):
+        kind = "word"
+    size, continues = engine.get_vocab_size(), continuing_pieces(engine)
+    return Tokenizer(kind, Vocabulary(size, pad, unknown, begin, end, mask, continues), engine)
+
+
+def _special_ids(engine: tokenizers.Tokenizer) -> list[int]:
+    """The ids of pad, unknown, begin, end and mask, under the names that are given here or those of BERT."""
+    known = engine.get_vocab()
+    if [known.get(name) for name in SPECIAL_TOKENS] == list(range(len(SPECIAL_TOKENS))):
+        return list(range(len(SPECIAL_TOKENS)))
+    if not all(name in known for name in BERTS_SPECIAL_TOKENS):
         raise ValueError(f"its first tokens are not {', '.join(SPECIAL_TOKENS)}")
-    return Tokenizer(_KINDS[type(engine.model).__name__], Vocabulary(engine.get_vocab_size()), engine)
+    return [known[name] for name in BERTS_SPECIAL_TOKENS]
+
+
+def continuing_pieces(engine: tokenizers.Tokenizer) -> frozenset[int]:
+    """The ids of the pieces that continue a word: WordPiece marks them, other tokenizers do not."""
+    if not isinstance(engine.model, models.WordPiece):
+        return frozenset()
+    return frozenset(number for piece, number in engine.get_vocab().items() if piece.startswith(CONTINUES))
 
 
 def _train_bpe(lines: list[str], size: int) -> tokenizers.Tokenizer:
@@ -183,7 +219,31 @@ def _train_character(lines: list[str], size: int) -> tokenizers.Tokenizer:
     return engine
 
 
-def _mended(text: str) -> str:
+def word_tokenizer(counts: Counter[str], size: int | None, *, lowercase: bool) -> Tokenizer:
+    """The tokenizer of kind `word` whose tokens are the words counted, the most frequent first, `size` ids at most."""
+    engine = _word_level([word for word in _by_frequency(counts) if word not in SPECIAL_TOKENS], size)
+    if lowercase:
+        engine.normalizer = normalizers.Lowercase()
+    engine.add_special_tokens(list(SPECIAL_TOKENS))
+    return _from_json(engine.to_str())
+
+
+def _train_word(lines: list[str], size: int) -> tokenizers.Tokenizer:
+    split = _word_level([], None).pre_tokenizer
+    counts = Counter(word for line in lines for word, _ in split.pre_tokenize_str(line))
+    return _word_level(_by_frequency(counts), size)
+
+
+def _word_level(words: list[str], size: int | None) -> tokenizers.Tokenizer:
+    tokens = [*SPECIAL_TOKENS, *words][:size]
+    engine = tokenizers.Tokenizer(models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token=UNKNOWN))
+    engine.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(_LOOKALIKE, "isolated")]
+    )
+    return engine
+
+
+def mended(text: str) -> str:
     """`text` with pairs of surrogates joined and lone ones replaced: only such text has an encoding."""
     if not _SURROGATE.search(text):
         return text
@@ -194,4 +254,5 @@ TRAINERS: dict[Kind, Callable[[list[str], int], tokenizers.Tokenizer]] = {
     "wordpiece": _train_wordpiece,
     "bpe": _train_bpe,
     "character": _train_character,
+    "word": _train_word,
 }

@@ -51,7 +51,10 @@ class Task(nn.Module):
 
     def losses(self, batch: Batch) -> list[Loss | None]:
         """The loss of each objective on one run of the trunk; None for those that ask nothing of this batch."""
-        states: States = self.model(batch)
+        return self.judged(self.model(batch), batch)
+
+    def judged(self, states: States, batch: Batch) -> list[Loss | None]:
+        """As `losses`, of a run of the trunk that has been made."""
         counts = self.counts(batch)
         return [
             cast(Objective, objective).loss(states, batch) if count else None
