@@ -12,7 +12,10 @@ from clearhead.models.menu import load, model_names
 
 
 def test_the_folder_is_the_menu() -> None:
-    assert model_names() == ["elmo", "transformer_decoder", "transformer_encoder"]
+    names = model_names()
+    assert names == sorted(names)
+    assert {"hmm", "lstm", "elmo", "rnn_seq2seq", "transformer_encoder", "bert", "rbm", "sparse_features"} <= set(names)
+    assert not {"menu", "states", "fields", "transformer"} & set(names)
 
 
 @pytest.mark.parametrize("name", model_names())
@@ -24,7 +27,7 @@ def test_a_model_is_a_spec_and_a_build(name: str) -> None:
 
 @pytest.mark.parametrize("wrong", ["transformer_encodr", "menu", "states"])
 def test_an_unknown_name_gets_the_nearest(wrong: str) -> None:
-    with pytest.raises(InputError, match=rf"model\.name: '{wrong}' is not one of elmo, transformer_decoder, "):
+    with pytest.raises(InputError, match=rf"model\.name: '{wrong}' is not one of autoencoder, bert, elmo, "):
         load(wrong)
     with pytest.raises(InputError, match="did you mean 'transformer_encoder'"):
         load("transformer_encodr")

@@ -141,10 +141,10 @@ def test_a_quicker_process_is_believed(corpus: Corpus, tmp_path: Path, monkeypat
     def made_twice(*arguments: object) -> TokenizedText:
         monkeypatch.setattr(tokenized, "_made", made)
         tokenize_corpus(corpus, SPEC, tmp_path / "cache")
-        return made(corpus, SPEC)
+        return made(corpus, SPEC, None)
 
     monkeypatch.setattr(tokenized, "_made", made_twice)
-    assert_same(tokenize_corpus(corpus, SPEC, tmp_path / "cache"), made(corpus, SPEC))
+    assert_same(tokenize_corpus(corpus, SPEC, tmp_path / "cache"), made(corpus, SPEC, None))
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 

@@ -64,9 +64,8 @@ def generate(
 ) -> list[list[Hypothesis]]:
     """The hypotheses of each of B sources, the best first, as `spec` says: `n_best` of beam search, else one.
 
-    `cache` holds a row a source, `begin_ids` (B,) are their first inputs. `max_length` (of all, or of each) lowers that
-    of the spec. `generator` is needed for draws: `InputError` without. `banned` words are never written.
-    """
+    `cache` holds a row a source, `begin_ids` (B,) their first inputs. `max_length` (of all, or of each) lowers the
+    spec's. Draws need `generator`: `InputError` without. `banned` words are never written."""
     limits = _limits(spec, max_length, len(begin_ids))
     if spec.temperature is not None:
         if generator is None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from clearhead.batches.layout import Layout
+
+# A projected LSTM takes torch's own kernel, as it should; nobody is helped by hearing it.
+warnings.filterwarnings("ignore", message="LSTM with projections is not supported with oneDNN")
 
 LSTMState = tuple[Tensor, Tensor]  # the output (R, hidden) and the cell (R, cell) after the last token of R sequences
 

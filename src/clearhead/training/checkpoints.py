@@ -105,7 +105,7 @@ def load_weights(module: nn.Module, content: bytes, where: str) -> None:
     wanted = _untied(module)
     _check_names("lacks", wanted.keys() - found.keys(), where)
     _check_names("has also", found.keys() - wanted.keys(), where)
-    for name, tensor in found.items():
+    for name, tensor in sorted(found.items()):
         if tensor.shape != wanted[name].shape:
             got, want = tuple(tensor.shape), tuple(wanted[name].shape)
             raise InputError(f"{where}: {name} is {got} there and {want} in this model; the recipes differ")
@@ -124,7 +124,7 @@ def start_from(trunk: nn.Module, content: bytes, where: str) -> list[str]:
     shared = {name: tensor for name, tensor in found.items() if name in own}
     if not shared:
         raise InputError(f"init: {where} holds another model: no weight of it has a name in this one")
-    for name, tensor in shared.items():
+    for name, tensor in sorted(shared.items()):
         if tensor.shape != own[name].shape:
             raise InputError(
                 f"init: {name} is {tuple(tensor.shape)} in {where} and {tuple(own[name].shape)} in this recipe; "
