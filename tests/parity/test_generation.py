@@ -1,121 +1,181 @@
-"""Generation against Hugging Face's `generate`: tiny models, the same weights on both sides, in float64."""
+"""Searches against Hugging Face's `generate`, on Marian and GPT-2 with their weights copied into our models."""
 
 from __future__ import annotations
 
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
-from transformers import GPT2Config, GPT2LMHeadModel
-from transformers.generation.logits_process import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
-
-from clearhead.batches.batch import collate
-from clearhead.layers.decoding import DecodingSpec, generate
-from clearhead.layers.decoding_sampling import sampling_probabilities
-from clearhead.models import transformer_decoder
-from clearhead.text.inventory import Inventory
-from clearhead.text.tokenizers import Vocabulary
-
-VOCABULARY, LONGEST, WIDTH, LAYERS, HEADS, END = 40, 32, 16, 2, 4, 3
-
-
-def both() -> tuple[GPT2LMHeadModel, torch.nn.Module]:
-    """A GPT-2 with rough random weights, and our decoder with the same."""
-    torch.manual_seed(0)
-    config = GPT2Config(
-        vocab_size=VOCABULARY,
-        n_positions=LONGEST,
-        n_embd=WIDTH,
-        n_layer=LAYERS,
-        n_head=HEADS,
-        bos_token_id=2,
-        eos_token_id=END,
-        pad_token_id=0,
-        attn_pdrop=0.0,
-        embd_pdrop=0.0,
-        resid_pdrop=0.0,
-    )
-    theirs = GPT2LMHeadModel(config).double().eval()
-    for parameter in theirs.parameters():
-        torch.nn.init.normal_(parameter, mean=0.5 if parameter.ndim == 1 else 0.0, std=0.3)
-    spec = transformer_decoder.Spec(
-        hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=HEADS, hidden_act="gelu_tanh"
-    )
-    ours = transformer_decoder.build(spec, Inventory(Vocabulary(VOCABULARY), LONGEST)).double().eval()
-    ours.load_state_dict(renamed(theirs, ours), strict=True)
-    return theirs, ours
-
-
-def renamed(theirs: GPT2LMHeadModel, ours: torch.nn.Module) -> dict[str, Tensor]:
-    weights = theirs.transformer.state_dict()
-    names = {
-        "token_embedding.weight": "wte.weight",
-        "position_embedding.embedding.weight": "wpe.weight",
-        "final_norm.weight": "ln_f.weight",
-        "final_norm.bias": "ln_f.bias",
-    }
-    parts = {
-        "attention.projection": "attn.c_attn",
-        "attention.output": "attn.c_proj",
-        "attention_norm": "ln_1",
-        "feedforward.inner": "mlp.c_fc",
-        "feedforward.outer": "mlp.c_proj",
-        "feedforward_norm": "ln_2",
-    }
-    found = {}
-    for name in ours.state_dict():
-        if name in names:
-            found[name] = weights[names[name]]
-            continue
-        if name.startswith("position_embedding"):
-            found[name] = weights["wpe.weight"]
-            continue
-        _, number, rest = name.split(".", 2)
-        part, kind = rest.rsplit(".", 1)
-        value = weights[f"h.{number}.{parts[part]}.{kind}"]
-        found[name] = value.T if value.ndim == 2 else value
-    return found
-
-
-PROMPTS = ([2, 7, 11], [2, 30, 5], [2, 9, 17])
-
-
-@pytest.mark.parametrize("beams", [1, 4])
-def test_what_is_written_is_what_gpt2_writes(beams: int) -> None:
-    theirs, ours = both()
-    spec = DecodingSpec(beam=beams, max_length=12)
-    for prompt in PROMPTS:
-        wanted = theirs.generate(
-            torch.tensor([prompt]),
-            max_new_tokens=12,
-            num_beams=beams,
-            do_sample=False,
-            length_penalty=1.0,
-            early_stopping="never" if beams > 1 else False,
-        )[0, len(prompt) :].tolist()
-
-        def step(token_ids: Tensor, cache: object) -> Tensor:
-            hidden: Tensor = ours.step(token_ids, cache)  # type: ignore[operator]
-            return hidden @ ours.token_embedding.weight.T  # type: ignore[union-attr, operator]
-
-        with torch.inference_mode():
-            cache = ours.begin(collate([torch.tensor(prompt[:-1])], packed=True), 1)  # type: ignore[operator]
-            ((best,),) = generate(step, cache, torch.tensor(prompt[-1:]), spec, end=END)
-        assert list(best.token_ids) == wanted[: len(best.token_ids)]
-        assert all(token == 0 for token in wanted[len(best.token_ids) :])
-
-
-@pytest.mark.parametrize(
-    ("temperature", "top_k", "top_p"), [(0.7, None, None), (1.0, 5, None), (1.3, 8, 0.8), (1.0, None, 0.5)]
+from torch import Tensor, nn
+from transformers import (
+    GPT2LMHeadModel,
+    LogitsProcessorList,
+    MarianMTModel,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
 )
-def test_words_are_drawn_with_hugging_faces_probabilities(
+
+from clearhead.batches.batch import Item, collate
+from clearhead.layers.cache import Cache
+from clearhead.layers.decoding import DecodingSpec, generate
+from clearhead.layers.decoding_beam import beam
+from clearhead.layers.decoding_sampling import greedy, sampling_probabilities
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "benchmarks")]
+beam_search = importlib.import_module("beam_search")
+trunks = importlib.import_module("test_hugging_face")
+
+SHAPE = beam_search.SHAPES["tiny"]
+BEGIN, LONGEST = SHAPE.words - 1, 12
+PULL = 1.5  # towards the end of the sentence, so that hypotheses of all lengths are written
+
+
+@pytest.fixture(scope="module")
+def marian() -> MarianMTModel:
+    """Whose last norm leans to one side, on which the end lies: a constant is added to the end's logit."""
+    theirs: MarianMTModel = beam_search.marian(SHAPE)
+    with torch.no_grad():
+        theirs.model.shared.weight *= 0.5
+        theirs.model.decoder.layers[-1].final_layer_norm.bias[0] = 2.0
+        theirs.model.shared.weight[beam_search.END, 0] = PULL
+    return theirs
+
+
+def sources() -> list[np.ndarray]:
+    return beam_search.draw(SHAPE, 10, np.random.default_rng(0))
+
+
+def theirs_written(theirs: MarianMTModel, **options: Any) -> tuple[list[tuple[int, ...]], Tensor]:
+    """What `generate` writes for the sources, up to the end, and the normalised scores."""
+    drawn = sources()
+    grid = torch.nn.utils.rnn.pad_sequence([torch.as_tensor(ids) for ids in drawn], True, BEGIN)
+    mask = torch.arange(grid.shape[1]) < torch.tensor([[len(ids)] for ids in drawn])
+    written = theirs.generate(
+        input_ids=grid,
+        attention_mask=mask.long(),
+        do_sample=False,
+        max_new_tokens=LONGEST,
+        bad_words_ids=[[BEGIN]],
+        return_dict_in_generate=True,
+        output_scores=True,
+        **options,
+    )
+    return [beam_search.up_to_the_end(row) for row in written.sequences[:, 1:].tolist()], written.sequences_scores
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.6, 1.0, 2.0])
+@pytest.mark.parametrize("beams", [2, 4])
+@torch.no_grad()
+def test_beam_search_writes_what_marian_generates(marian: MarianMTModel, beams: int, penalty: float) -> None:
+    """Every source's n best, and their scores, for sources of many lengths at once."""
+    model, objective = beam_search.copied(marian, SHAPE)
+
+    def step(token_ids: Tensor, cache: Cache) -> Tensor:
+        return objective.logits(model.step(token_ids, cache))
+
+    drawn = sources()
+    batch = collate([Item(np.array([BEGIN]), source=Item(ids)) for ids in drawn], packed=True)
+    found = beam(
+        step,
+        model.begin(batch, len(drawn)),
+        torch.full((len(drawn),), BEGIN),
+        end=beam_search.END,
+        max_length=LONGEST,
+        beams=beams,
+        length_penalty=penalty,
+        n_best=beams,
+        banned=[BEGIN],
+    )
+    ours = [one for hypotheses in found for one in hypotheses]
+    expected, scores = theirs_written(
+        marian, num_beams=beams, num_return_sequences=beams, length_penalty=penalty, early_stopping="never"
+    )
+    assert [one.token_ids for one in ours] == expected
+    torch.testing.assert_close(torch.tensor([one.normalized for one in ours]), scores, rtol=0, atol=1e-5)
+    assert len({len(ids) for ids in expected}) > 2 or penalty == 2.0  # under which the longest win
+
+
+@torch.no_grad()
+def test_the_benchmark_compares_equals(marian: MarianMTModel) -> None:
+    search = (marian, SHAPE, 4, LONGEST)
+    ours, theirs = beam_search.clearhead_side(*search), beam_search.hugging_face_side(*search, early_stopping="never")
+    assert ours(sources()) == theirs(sources())
+
+
+@pytest.fixture(scope="module")
+def language_model() -> GPT2LMHeadModel:
+    """Whose places weigh more than its words, so that it does not write one word on and on."""
+    theirs: GPT2LMHeadModel = trunks.gpt2()
+    nn.init.zeros_(theirs.transformer.ln_f.bias)
+    nn.init.normal_(theirs.transformer.wpe.weight, generator=torch.Generator().manual_seed(0))
+    return theirs
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+@torch.no_grad()
+def test_it_writes_on_what_gpt_2_writes_on(language_model: GPT2LMHeadModel, beams: int) -> None:
+    """From prompts of one token and of several, without an end."""
+    model = trunks.copied_gpt2(language_model.transformer)
+
+    def step(token_ids: Tensor, cache: Cache) -> Tensor:
+        return model.step(token_ids, cache) @ model.token_embedding.weight.T
+
+    rng = np.random.default_rng(1)
+    for length in (1, 2, 7):
+        prompts = torch.from_numpy(rng.integers(1, trunks.VOCABULARY, (4, length)))
+        expected = language_model.generate(
+            prompts,
+            attention_mask=torch.ones_like(prompts),
+            do_sample=False,
+            num_beams=beams,
+            length_penalty=0.0,
+            max_new_tokens=9,
+            bad_words_ids=[[0]],
+        )
+        before = collate(list(prompts[:, :-1]), packed=True) if length > 1 else None
+        cache = model.begin(before, len(prompts))
+        spec = DecodingSpec(max_length=9) if beams == 1 else DecodingSpec(max_length=9, beam=beams, length_penalty=0)
+        found = generate(step, cache, prompts[:, -1], spec, end=0, banned=[0])
+        assert [list(hypotheses[0].token_ids) for hypotheses in found] == expected[:, length:].tolist()
+
+
+@torch.no_grad()
+def test_greedy_ends_where_gpt_2_ends(language_model: GPT2LMHeadModel) -> None:
+    """The end is a word that it writes at many places: rows stop at unlike lengths."""
+    model = trunks.copied_gpt2(language_model.transformer)
+    prompts = torch.arange(1, 31)[:, None]
+    free = language_model.generate(prompts, do_sample=False, max_new_tokens=9, eos_token_id=trunks.VOCABULARY + 1)[
+        :, 1:
+    ]
+    first = [{row.index(word) for row in free.tolist() if word in row} for word in range(trunks.VOCABULARY)]
+    end = max(range(trunks.VOCABULARY), key=lambda word: len(first[word]))
+    written = language_model.generate(prompts, do_sample=False, max_new_tokens=9, eos_token_id=end)[:, 1:]
+    expected = [row[: row.index(end) + 1] if end in row else row for row in written.tolist()]
+
+    def step(token_ids: Tensor, cache: Cache) -> Tensor:
+        return model.step(token_ids, cache) @ model.token_embedding.weight.T
+
+    found = greedy(step, model.begin(None, len(prompts)), prompts[:, 0], end=end, max_length=9)
+    assert [list(one.token_ids) for one in found] == expected
+    assert len({len(row) for row in expected}) > 2
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
+@pytest.mark.parametrize("top_k", [None, 1, 7, 500])
+@pytest.mark.parametrize("top_p", [None, 0.2, 0.9, 0.999])
+def test_what_is_drawn_from_is_what_their_processors_leave(
     temperature: float, top_k: int | None, top_p: float | None
 ) -> None:
-    logits = torch.randn(6, VOCABULARY, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 2
-    ids = torch.zeros(6, 1, dtype=torch.int64)
-    wanted = TemperatureLogitsWarper(temperature)(ids, logits)
-    if top_k is not None:
-        wanted = TopKLogitsWarper(top_k)(ids, wanted)
-    if top_p is not None:
-        wanted = TopPLogitsWarper(top_p)(ids, wanted)
-    ours = sampling_probabilities(logits, temperature=temperature, top_k=top_k, top_p=top_p)
-    torch.testing.assert_close(ours, wanted.softmax(-1), rtol=0, atol=1e-12)
+    logits = 3 * torch.randn(6, 80, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    processors = LogitsProcessorList([TemperatureLogitsWarper(temperature)])
+    processors += [TopKLogitsWarper(top_k)] if top_k is not None else []
+    processors += [TopPLogitsWarper(top_p)] if top_p is not None else []
+    expected = processors(torch.zeros(6, 1, dtype=torch.int64), logits).softmax(-1)
+    found = sampling_probabilities(logits, temperature=temperature, top_k=top_k, top_p=top_p)
+    assert torch.equal(found > 0, expected > 0)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
