@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from clearhead.batches.batch import Batch, collate
+from clearhead.batches.batch import Batch, Item, collate
 from clearhead.errors import InputError
 from clearhead.models import transformer_encoder
 from clearhead.models.states import States
@@ -340,3 +340,14 @@ def test_the_projection_is_computed_only_where_asked(many: Batch) -> None:
 def test_shares_that_do_not_fit_are_refused(data: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         validate(masked_lm.Spec, data, "objective")
+
+
+def test_the_characters_of_a_hidden_token_are_hidden_too() -> None:
+    ids = np.arange(10, 40)
+    characters = np.repeat(ids[:, None], 3, axis=1)
+    batch = collate([Item(ids, features={"characters": characters})], packed=True)
+    asked = build(probability=0.5).ask(batch, torch.Generator().manual_seed(0))
+    hidden = asked.labels["masked"] != -100
+    assert hidden.any()
+    assert (asked.features["characters"][hidden] == -1).all()
+    assert torch.equal(asked.features["characters"][~hidden], batch.features["characters"][~hidden])

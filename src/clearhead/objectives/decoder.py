@@ -12,7 +12,12 @@ INITIAL_STD = 0.02
 
 
 def embedding_matrix(model: nn.Module) -> nn.Parameter:
-    """The token embeddings (V, E) of a trunk: every one has a `token_embedding`."""
+    """The token embeddings (V, E) of a trunk. Raises `InputError` where it has none, for it reads no token ids."""
+    if getattr(model, "token_embedding", None) is None:
+        raise InputError(
+            "objective: this model has no token embeddings to share; set objective.tie_embeddings (or tie_weights) to "
+            "false, or let the model read tokens"
+        )
     return model.get_parameter("token_embedding.weight")
 
 

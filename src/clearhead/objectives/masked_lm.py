@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clearhead.batches.batch import NOT_ASKED, Batch
+from clearhead.batches.batch import NO_FEATURE, NOT_ASKED, Batch
 from clearhead.errors import InputError
 from clearhead.layers.attention import MultiHeadAttention
 from clearhead.layers.initialization import built, initialize_transformer
@@ -113,7 +113,13 @@ class MaskedLM(nn.Module):
             return asked
         hidden = batch.token_ids.clone()
         hidden[real] = torch.where(chosen, self._replaced(token_ids, kinds, draws[:, 2]), token_ids)
-        return replace(asked, token_ids=hidden)
+        # What else is said of a chosen token, its characters above all, would give it away.
+        told = (labels != NOT_ASKED)[:, None]
+        kept = {
+            name: rows if name == BLOCKED else rows.masked_fill(told, NO_FEATURE)
+            for name, rows in asked.features.items()
+        }
+        return replace(asked, token_ids=hidden, features=kept)
 
     def loss(self, states: States, batch: Batch) -> Loss:
         """Nats of each chosen token; the head is computed only there."""
