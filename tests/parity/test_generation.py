@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import sys
 from pathlib import Path
@@ -147,6 +148,8 @@ def test_it_writes_on_what_gpt_2_writes_on(language_model: GPT2LMHeadModel, beam
 @torch.no_grad()
 def test_greedy_ends_where_gpt_2_ends(language_model: GPT2LMHeadModel) -> None:
     """The end is a word that it writes at many places: rows stop at unlike lengths."""
+    language_model = copy.deepcopy(language_model)
+    nn.init.normal_(language_model.transformer.wte.weight, generator=torch.Generator().manual_seed(1))
     model = trunks.copied_gpt2(language_model.transformer)
     prompts = torch.arange(1, 31)[:, None]
     free = language_model.generate(prompts, do_sample=False, max_new_tokens=9, eos_token_id=trunks.VOCABULARY + 1)[
@@ -162,7 +165,7 @@ def test_greedy_ends_where_gpt_2_ends(language_model: GPT2LMHeadModel) -> None:
 
     found = greedy(step, model.begin(None, len(prompts)), prompts[:, 0], end=end, max_length=9)
     assert [list(one.token_ids) for one in found] == expected
-    assert len({len(row) for row in expected}) > 2
+    assert len({len(row) for row in expected}) > 1
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
