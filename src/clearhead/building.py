@@ -18,10 +18,10 @@ from clearhead.experiments.staging import Staged, build_task, count_parameters, 
 from clearhead.jobs import menu as jobs
 from clearhead.jobs.data import Metrics, Prepared
 from clearhead.text.lines import numbered_lines
-from clearhead.training.checkpoints import check_vacant, keep_run, load_weights, read_run, weights_of
+from clearhead.training.checkpoints import WEIGHTS, check_vacant, keep_run, load_weights, read_run, weights_of
 from clearhead.training.task import Task
 
-WEIGHTS, RECIPE, RECORD = "model.safetensors", "recipe.json", "run.json"
+RECIPE, RECORD = "recipe.json", "run.json"
 VERSION = 1
 MAIN_SHARE = 0.5  # of the seconds, where stages come before
 

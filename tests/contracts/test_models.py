@@ -6,8 +6,10 @@ import copy
 import io
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -131,3 +133,18 @@ def test_a_batch_scored_first_can_be_trained_on_later(name: str, make_model: Mak
         model.eval()(batch)
     model.train()(batch).hidden.sum().backward()
     assert any(parameter.grad is not None for parameter in model.parameters())
+
+
+@EVERY
+def test_it_says_whether_its_states_have_seen_what_comes_after(
+    name: str, fields: dict[str, str], make_model: Make, sequences: list[Item]
+) -> None:
+    model, item = make_model(name, **fields).eval(), sequences[0]
+    ids = np.array(item.token_ids)
+    ids[1] = 10 if ids[1] != 10 else 11
+    features = {name: np.array(rows) for name, rows in item.features.items()}
+    for rows in features.values():
+        rows[1] = (rows[1] + 1) % 12
+    changed = replace(item, token_ids=ids, features=features)
+    before, after = (model(collate([one], packed=True)).hidden[0] for one in (item, changed))
+    assert (not torch.equal(before, after)) == getattr(model, "sees_ahead", False)

@@ -13,7 +13,7 @@ from clearhead.batches.batch import Batch, Item, collate
 from clearhead.errors import InputError
 from clearhead.evaluation.probes import influence, watch
 from clearhead.models import lstm
-from clearhead.objectives import causal_lm
+from clearhead.objectives import masked_lm
 from clearhead.spec import validate
 from clearhead.text.inventory import Inventory
 from clearhead.text.tokenizers import Vocabulary
@@ -155,7 +155,7 @@ def test_word_dropout_leaves_out_words() -> None:
 
 def test_a_projection_lets_a_head_be_tied() -> None:
     model = build(projection=True, embedding_size=5, bidirectional=True)
-    head = causal_lm.build(causal_lm.Spec(tie_embeddings=True), model, INVENTORY)
+    head = masked_lm.build(masked_lm.Spec(tie_embeddings=True), model, INVENTORY)
     assert head.decoder.weight is model.token_embedding.weight
     assert (model.width, build(bidirectional=True).width, build().width) == (5, 12, 6)
 

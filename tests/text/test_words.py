@@ -14,10 +14,8 @@ from clearhead.errors import InputError
 from clearhead.text.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
 from clearhead.text.words import (
     CharacterVocabulary,
-    seen_once,
     train_characters,
     train_words,
-    with_unknown,
     word_pieces,
 )
 
@@ -110,17 +108,3 @@ def test_characters_of_words() -> None:
     assert vocabulary.rows(("a" * 50,)).shape == (1, 32)
     assert vocabulary.rows(()).shape == (0, 0)
     assert train_characters([("aab",)], min_frequency=2).characters == ("a",)
-
-
-def test_rare_words_stand_for_unknown_ones() -> None:
-    sequences = [np.array([2, 5, 6, 5, 3]), np.array([2, 7, 3])]
-    rare = seen_once(sequences)
-    assert rare == {6, 7}
-    copies = [
-        [one.tolist() for one in with_unknown(sequences, rare, 1, share=share, seed=0)] for share in (0.0, 1.0, 0.5)
-    ]
-    assert copies[0] == [[2, 5, 6, 5, 3], [2, 7, 3]]
-    assert copies[1] == [[2, 5, 1, 5, 3], [2, 1, 3]]
-    assert copies[2] == [one.tolist() for one in with_unknown(sequences, rare, 1, share=0.5, seed=0)]
-    many = with_unknown([np.full(10_000, 6)], rare, 1, share=0.25, seed=3)[0]
-    assert 0.23 < (many == 1).mean() < 0.27

@@ -17,8 +17,3 @@ def perplexity(nats: float, count: int) -> float:
         return math.exp(nats / count)
     except OverflowError:
         return math.inf
-
-
-def bits_per_character(nats: float, count: int) -> float:
-    """Bits per character of raw text from the `nats` spent on all of it; NaN for no text."""
-    return nats / (math.log(2) * count) if count else math.nan

@@ -234,9 +234,13 @@ def views_of(job: Job) -> list[View]:
         NAME,
         ("train_loss",),
         Axis("step", Bilingual("step", "步")),
-        Axis("value", Bilingual(f"training loss, {unit.en}", f"训练损失，{unit.zh}")),
+        Axis("value", Bilingual("training loss", "训练损失")),
         Bilingual("Training loss", "训练损失"),
-        Bilingual("Each point is the mean over the steps since the one before.", "每点为与前一点之间各步的平均。"),
+        Bilingual(
+            "What each arm itself minimises: arms of unlike losses differ in unit. "
+            "Each point is the mean over the steps since the one before.",
+            "各组各自最小化的量：损失不同的组单位不同。每点为与前一点之间各步的平均。",
+        ),
     )
     scores = View(
         "held_out",

@@ -8,25 +8,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from clearhead.batches.sampling import BatchSpec, evaluation_batches
 from clearhead.errors import InputError
-from clearhead.evaluation.metrics import held_out
 from clearhead.experiments.evidence import Along, Measured, Scalar
 from clearhead.experiments.recipe import Recipe, resolve
 from clearhead.experiments.staging import build_task, count_parameters, train
 from clearhead.jobs import menu as jobs
+from clearhead.jobs.answering import scores
 from clearhead.jobs.data import DataSpec, Prepared
 from clearhead.text.corpora import Corpus
 from clearhead.text.tokenized import TextSpec
-from clearhead.training.checkpoints import read_run
+from clearhead.training.checkpoints import WEIGHTS, read_run
 from clearhead.training.loop import Diverged
 from clearhead.training.task import Task
 
-EVALUATION_SEED = 7
-EVALUATION_TOKENS = 4096  # in a batch, whatever the training batch
 CURVE_POINTS = 24
 STOP_EVERY = 10  # of the training sequences is set aside for early stopping
-WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -73,10 +69,9 @@ class Trained:
             curve, tokens = _train(task, recipe, data, seed)
         except Diverged:
             return {"held_out": float("nan"), "parameters": float(count_parameters(task)), "tokens": 0.0}
-        spec = BatchSpec(layout=recipe.batches.layout, tokens=EVALUATION_TOKENS)
-        batches = evaluation_batches(data.dev, spec, pad=data.encoder.inventory.vocabulary.pad)
+        pad = data.encoder.inventory.vocabulary.pad
         measured: dict[str, float | Along] = {
-            "held_out": held_out(task, batches, seed=EVALUATION_SEED).mean,
+            "held_out": scores(task, data.dev, recipe.batches, pad).mean,
             "train_loss": Along("step", curve),
             "parameters": float(count_parameters(task)),
             "tokens": float(tokens),
@@ -105,11 +100,10 @@ def _stopping(recipe: Recipe, data: Prepared) -> tuple[Prepared, Callable[[Task]
     kept = range(len(data.train))
     stop = [data.train[number] for number in kept if number % STOP_EVERY == 0]
     rest = [data.train[number] for number in kept if number % STOP_EVERY]
-    spec = BatchSpec(layout=recipe.batches.layout, tokens=EVALUATION_TOKENS)
     pad = data.encoder.inventory.vocabulary.pad
 
     def score(task: Task) -> float:
-        return held_out(task, evaluation_batches(stop, spec, pad=pad), seed=EVALUATION_SEED).mean
+        return scores(task, stop, recipe.batches, pad).mean
 
     return replace(data, train=rest), score
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,18 +16,21 @@ from clearhead.evaluation.classification import class_scores
 from clearhead.jobs.answering import answers, chunks, scores
 from clearhead.jobs.data import DataSpec, Metrics, Prepared
 from clearhead.jobs.keeping import TOKENIZER, read_inventory, tokenizer_bytes, tokenizer_in, write_inventory
+from clearhead.jobs.sides import Scored, two_sides, unseen_words
 from clearhead.models.states import States
 from clearhead.text.corpora import Corpus
 from clearhead.text.embedded import embedded_labelled
-from clearhead.text.examples import LabelledText, Reading
+from clearhead.text.examples import LabelledText, Reading, Scheme
 from clearhead.text.formats import open_labelled
 from clearhead.text.inventory import Inventory
-from clearhead.text.supervised import classes_in, hold_out, in_both
+from clearhead.text.supervised import classes_in
 from clearhead.text.tokenized import TextSpec
 from clearhead.text.tokenizers import Tokenizer, train_tokenizer
 from clearhead.training.task import Task
 
 EMBEDDED = "sentences of Python's documentation, by where they stand"
+
+Gold = Scored[LabelledText, EncodedTexts]
 
 
 @dataclass(frozen=True)
@@ -48,34 +52,21 @@ class Encoder:
         return cls(tokenizer, read_inventory(files, tokenizer.vocabulary))
 
 
-@dataclass(frozen=True)
-class Scored:
-    """Texts with their gold labels, and the items they became."""
-
-    texts: Sequence[LabelledText]
-    encoded: EncodedTexts
-
-
 def prepare(data: DataSpec, text: TextSpec, corpus: Corpus, start: Mapping[str, bytes]) -> Prepared:
     """The texts of a file, some held out unless `data.dev` names others. Raises `InputError`."""
-    reading = _opened(data.train, data)
-    notes = reading.notices
-    if data.dev is not None:
-        dev = _opened(data.dev, data)
-        train, held, notes = reading.examples, dev.examples, (*notes, *dev.notices)
-    else:
-        train, held = hold_out(reading.examples, text.validation_fraction)
-    labels = classes_in(train)
+    sides = two_sides(data, functools.partial(_opened, data=data), text.validation_fraction)
+    labels = classes_in(sides.train)
     if len(labels) < 2:
-        raise InputError(f"{reading.source}: one class only, {', '.join(labels)}; a classifier needs two or more")
-    tokenizer = tokenizer_in(start) if start else _tokenizer(text, train)
+        raise InputError(f"{sides.source}: one class only, {', '.join(labels)}; a classifier needs two or more")
+    tokenizer = tokenizer_in(start) if start else _tokenizer(text, sides.train)
     encoder = Encoder(tokenizer, Inventory(tokenizer.vocabulary, text.max_length, labels))
-    encoded, scored = encoder.encoded(train), Scored(held, encoder.encoded(held))
-    notes = (*notes, *_counts(train, held, labels, encoded, scored.encoded))
-    return Prepared(encoded.items, scored.encoded.items, encoder, scored, notes, reading.source, corpus.sha256)
+    encoded, scored = encoder.encoded(sides.train), Scored(sides.held, encoder.encoded(sides.held))
+    count = f"{len(sides.train)} texts of {len(labels)} classes train, {len(sides.held)} are held out"
+    notes = (*sides.notes, count, *_warnings(encoded), *_warnings(scored.encoded))
+    return Prepared(encoded.items, scored.encoded.items, encoder, scored, notes, sides.source, corpus.sha256)
 
 
-def _opened(path: str | None, data: DataSpec) -> Reading[LabelledText]:
+def _opened(path: str | None, scheme: Scheme | None, data: DataSpec) -> Reading[LabelledText]:
     if path is None:
         return embedded_labelled()
     if data.format == "conllu":
@@ -94,43 +85,25 @@ def _tokenizer(text: TextSpec, texts: Sequence[LabelledText]) -> Tokenizer:
     return train_tokenizer(text.tokenizer, sides, text.vocabulary_size)
 
 
-def _counts(
-    train: Sequence[LabelledText],
-    held: Sequence[LabelledText],
-    labels: Sequence[str],
-    encoded: EncodedTexts,
-    scored: EncodedTexts,
-) -> Iterator[str]:
-    """What was found, in sentences."""
-    yield f"{len(train)} texts of {len(labels)} classes train, {len(held)} are held out"
-    if doubles := in_both(train, held):
-        yield f"{doubles} of the held-out texts stand in train too"
-    yield from _warnings(encoded)
-    yield from _warnings(scored)
-
-
 def _warnings(encoded: EncodedTexts) -> Iterator[str]:
     if encoded.cut:
         yield f"{encoded.cut} texts are longer than text.max_length and lost their ends"
-    if encoded.unseen_labels:
-        shown = ", ".join(encoded.unseen_labels)
-        times = sum(encoded.unseen_labels.values())
-        yield f"classes that training has not seen, {times} times: {shown}; they count as wrong"
+    yield from unseen_words("classes", encoded.unseen_labels)
 
 
-def read(path: str, data: DataSpec, encoder: Encoder) -> tuple[Scored, tuple[str, ...]]:
+def read(path: str, data: DataSpec, encoder: Encoder) -> tuple[Gold, tuple[str, ...]]:
     """The texts of a file, encoded as those that trained. Raises `InputError`."""
-    reading = _opened(path, data)
+    reading = _opened(path, None, data)
     encoded = encoder.encoded(reading.examples)
     return Scored(reading.examples, encoded), (*reading.notices, *_warnings(encoded))
 
 
-def measure(task: Task, encoder: Encoder, examples: Scored, batches: BatchSpec) -> Metrics:
+def measure(task: Task, encoder: Encoder, examples: Gold, batches: BatchSpec) -> Metrics:
     """Accuracy, macro F1, nats a text."""
     pad = encoder.inventory.vocabulary.pad
     labels = encoder.inventory.labels
     said = [labels[int(one)] for one in answers(task, examples.encoded.items, batches, pad)]
-    found = class_scores([text.label for text in examples.texts], said)
+    found = class_scores([text.label for text in examples.examples], said)
     nats = scores(task, examples.encoded.items, batches, pad).mean
     return {"accuracy": found.accuracy, "macro_f1": found.macro_f1, "nats_per_text": nats}
 

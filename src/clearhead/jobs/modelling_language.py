@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from clearhead.batches.batch import Item
 from clearhead.batches.pairs import sentence_pairs
-from clearhead.batches.sampling import BatchSpec, ManySequences, evaluation_batches
+from clearhead.batches.sampling import BatchSpec, ManySequences
 from clearhead.errors import InputError
-from clearhead.evaluation.metrics import HeldOut, bits_per_byte, held_out
+from clearhead.evaluation.metrics import bits_per_byte
+from clearhead.evaluation.perplexity import perplexity
 from clearhead.files import cache_folder
+from clearhead.jobs.answering import scores
 from clearhead.jobs.data import DataSpec, Metrics, Prepared
 from clearhead.jobs.keeping import TOKENIZER, read_inventory, tokenizer_bytes, tokenizer_in, write_inventory
 from clearhead.jobs.writing import continued, filled
@@ -23,9 +24,9 @@ from clearhead.text.tokenizers import Tokenizer, train_tokenizer
 from clearhead.training.task import Task
 
 EMBEDDED = "Python documentation"
-SEED = 7  # of what is masked when a model is scored
-TOKENS = 4096  # in a batch, whatever the training batch
-ALL_TOKENS = {("next",)}  # what is asked where every token is asked once, so that the nats are those of the text
+NATS = "nats_per_token"
+OF_TOKENS = {"next", "previous", "masked", "tags"}  # label maps that ask tokens
+ALL_TOKENS = {("next",), ("tags",)}  # each asked once, so that the nats are those of the text
 
 
 @dataclass(frozen=True)
@@ -109,15 +110,22 @@ def read(path: str, data: DataSpec, encoder: Encoder) -> tuple[Scored, tuple[str
 
 
 def measure(task: Task, encoder: Encoder, examples: Scored, batches: BatchSpec) -> Metrics:
-    """Nats and perplexity per asked token, its accuracy, and bits per byte where every token is asked once."""
-    found = _scores(task, encoder, examples, batches)
-    metrics: Metrics = {"nats_per_token": found.mean, "perplexity": math.exp(min(found.mean, 700.0))}
+    """Nats and perplexity per asked token, its accuracy, and bits per byte where every token is asked once.
+
+    An objective that asks whole sequences (bags of words, visible units) has nats alone.
+    """
+    pad = encoder.inventory.vocabulary.pad
+    found = scores(task, examples.items, batches, pad)
+    asks = tuple(task.objective.asks)
+    if not OF_TOKENS & set(asks):
+        return {NATS: found.mean}
+    metrics: Metrics = {NATS: found.mean, "perplexity": perplexity(found.total, found.count)}
     if found.right is not None:
         metrics["token_accuracy"] = found.accuracy
-    if tuple(task.objective.asks) in ALL_TOKENS and examples.size and encoder.spec.unit != "pair":
+    if asks in ALL_TOKENS and encoder.spec.unit != "pair":
         metrics["bits_per_byte"] = bits_per_byte(found.total, examples.size)
     for objective in list(task.objectives)[1:]:
-        beside = _scores(Task(task.model, objective), encoder, examples, batches)  # type: ignore[arg-type]
+        beside = scores(Task(task.model, objective), examples.items, batches, pad)  # type: ignore[arg-type]
         (name,) = objective.asks  # type: ignore[misc]
         metrics[f"{name}_nats"] = beside.mean
         if beside.right is not None:
@@ -125,14 +133,9 @@ def measure(task: Task, encoder: Encoder, examples: Scored, batches: BatchSpec) 
     return metrics
 
 
-def _scores(task: Task, encoder: Encoder, examples: Scored, batches: BatchSpec) -> HeldOut:
-    spec = BatchSpec(layout=batches.layout, tokens=TOKENS)
-    return held_out(task, evaluation_batches(examples.items, spec, pad=encoder.inventory.vocabulary.pad), seed=SEED)
-
-
 def criterion(metrics: Metrics) -> float:
     """What training is to make small."""
-    return float(metrics["nats_per_token"])
+    return float(metrics[NATS])
 
 
 def predict(task: Task, encoder: Encoder, lines: Iterable[str]) -> Iterator[str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from clearhead.batches.batch import Item
 from clearhead.batches.encoding import EncodedSentences, WordFeatures, encode_tagged, join_tags
 from clearhead.batches.sampling import BatchSpec
 from clearhead.errors import InputError
@@ -17,22 +17,25 @@ from clearhead.evaluation.spans import span_scores
 from clearhead.jobs.answering import answers, chunks, scores
 from clearhead.jobs.data import DataSpec, Metrics, Prepared
 from clearhead.jobs.keeping import TOKENIZER, read_inventory, tokenizer_bytes, tokenizer_in, write_inventory
+from clearhead.jobs.sides import Scored, two_sides, unseen_words
 from clearhead.text.corpora import Corpus
 from clearhead.text.embedded import embedded_tagged
 from clearhead.text.examples import Reading, Scheme, TaggedSentence
 from clearhead.text.formats import open_tagged
 from clearhead.text.inventory import Inventory
-from clearhead.text.supervised import hold_out, in_both, tags_in
+from clearhead.text.supervised import tags_in
 from clearhead.text.templates import FeatureIndex, feature_index_from_json, index_features
 from clearhead.text.tokenized import TextSpec
 from clearhead.text.tokenizers import Tokenizer, train_tokenizer
-from clearhead.text.words import CharacterVocabulary, seen_once, train_characters, train_words, with_unknown
+from clearhead.text.words import CharacterVocabulary, train_characters, train_words
 from clearhead.training.task import Task
 
 EMBEDDED = "the standard library's own code, tagged by kind of token"
 CHARACTERS, TEMPLATES = "characters.json", "templates.json"
 ENCODING = "tagging.json"
 BLANK = ""
+
+Gold = Scored[TaggedSentence, EncodedSentences]
 
 
 @dataclass(frozen=True)
@@ -90,14 +93,6 @@ class Encoder:
         )
 
 
-@dataclass(frozen=True)
-class Scored:
-    """Sentences with their gold tags, and the items they became."""
-
-    sentences: Sequence[TaggedSentence]
-    encoded: EncodedSentences
-
-
 def characters_in(files: Mapping[str, bytes]) -> CharacterVocabulary | None:
     """The characters of a run, None where it has none."""
     return CharacterVocabulary(tuple(json.loads(files[CHARACTERS]))) if CHARACTERS in files else None
@@ -105,32 +100,17 @@ def characters_in(files: Mapping[str, bytes]) -> CharacterVocabulary | None:
 
 def prepare(data: DataSpec, text: TextSpec, corpus: Corpus, start: Mapping[str, bytes]) -> Prepared:
     """The sentences of a file, some held out unless `data.dev` names others. Raises `InputError`."""
-    reading = _opened(data.train, data)
-    if data.dev is not None:
-        dev = _opened(data.dev, replace_scheme(data, reading.scheme))
-        train, held, notes = reading.examples, dev.examples, (*reading.notices, *dev.notices)
-    else:
-        train, held = hold_out(reading.examples, text.validation_fraction)
-        notes = reading.notices
-    encoder = _trained(data, text, train, reading.scheme, start)
-    encoded, scored = encoder.encoded(train), Scored(held, encoder.encoded(held))
-    return Prepared(
-        _with_unknown_words(encoded.items, encoder),
-        scored.encoded.items,
-        encoder,
-        scored,
-        (*notes, *_counts(train, held, encoded, scored.encoded)),
-        reading.source,
-        corpus.sha256,
-    )
+    sides = two_sides(data, functools.partial(_opened, data=data), text.validation_fraction)
+    encoder = _trained(data, text, sides.train, sides.scheme, start)
+    encoded, scored = encoder.encoded(sides.train), Scored(sides.held, encoder.encoded(sides.held))
+    words = [sum(len(sentence.words) for sentence in side) for side in (sides.train, sides.held)]
+    count = f"{len(sides.train)} sentences of {words[0]} words train, {len(sides.held)} of {words[1]} are held out"
+    notes = (*sides.notes, count, *_warnings(encoded), *_warnings(scored.encoded))
+    return Prepared(encoded.items, scored.encoded.items, encoder, scored, notes, sides.source, corpus.sha256)
 
 
-def replace_scheme(data: DataSpec, scheme: Scheme | None) -> DataSpec:
-    """The same data, read by the scheme that was found in what trains."""
-    return data.model_copy(update={"scheme": scheme or "none"})
-
-
-def _opened(path: str | None, data: DataSpec) -> Reading[TaggedSentence]:
+def _opened(path: str | None, scheme: Scheme | None, data: DataSpec) -> Reading[TaggedSentence]:
+    """`scheme` is one that is known already, and overrules what the data says."""
     if path is None:
         return embedded_tagged()
     return open_tagged(
@@ -141,7 +121,7 @@ def _opened(path: str | None, data: DataSpec) -> Reading[TaggedSentence]:
         tag_column=data.tag_column,
         field=data.tag,
         characters=data.characters,
-        scheme=None if data.scheme == "auto" else data.scheme,
+        scheme=scheme or (None if data.scheme == "auto" else data.scheme),
     )
 
 
@@ -177,54 +157,26 @@ def _tokenizer(text: TextSpec, words: Sequence[Sequence[str]]) -> Tokenizer:
     return train_tokenizer(text.tokenizer, map(" ".join, words), text.vocabulary_size)
 
 
-def _with_unknown_words(items: Sequence[Item], encoder: Encoder) -> Sequence[Item]:
-    """Items in which words seen once stand for unknown ones, where the recipe wants a share of them to."""
-    if not encoder.spec.unknown_share:
-        return items
-    sequences = [np.asarray(item.token_ids) for item in items]
-    unknown = encoder.tokenizer.vocabulary.unknown
-    replaced = with_unknown(sequences, seen_once(sequences), unknown, share=encoder.spec.unknown_share, seed=0)
-    return [replace(item, token_ids=ids) for item, ids in zip(items, replaced, strict=True)]
-
-
-def _counts(
-    train: Sequence[TaggedSentence],
-    held: Sequence[TaggedSentence],
-    encoded: EncodedSentences,
-    scored: EncodedSentences,
-) -> Iterator[str]:
-    """What was found, in sentences."""
-    words = [sum(len(sentence.words) for sentence in side) for side in (train, held)]
-    yield f"{len(train)} sentences of {words[0]} words train, {len(held)} of {words[1]} are held out"
-    if doubles := in_both(train, held):
-        yield f"{doubles} of the held-out sentences stand in train too"
-    yield from _warnings(encoded)
-    yield from _warnings(scored)
-
-
 def _warnings(encoded: EncodedSentences) -> Iterator[str]:
     if encoded.split:
         yield f"{encoded.split} sentences are longer than text.max_length and were cut into pieces"
     if encoded.cut_words:
         yield f"{encoded.cut_words} words are longer than text.max_length and lost their ends"
-    if encoded.unseen_tags:
-        shown = ", ".join(encoded.unseen_tags)
-        times = sum(encoded.unseen_tags.values())
-        yield f"tags that training has not seen, {times} times: {shown}; they count as wrong"
+    yield from unseen_words("tags", encoded.unseen_tags)
 
 
-def read(path: str, data: DataSpec, encoder: Encoder) -> tuple[Scored, tuple[str, ...]]:
+def read(path: str, data: DataSpec, encoder: Encoder) -> tuple[Gold, tuple[str, ...]]:
     """The sentences of a file, encoded as those that trained. Raises `InputError`."""
-    reading = _opened(path, replace_scheme(data, encoder.scheme))
+    reading = _opened(path, encoder.scheme, data)
     encoded = encoder.encoded(reading.examples)
     return Scored(reading.examples, encoded), (*reading.notices, *_warnings(encoded))
 
 
-def measure(task: Task, encoder: Encoder, examples: Scored, batches: BatchSpec) -> Metrics:
+def measure(task: Task, encoder: Encoder, examples: Gold, batches: BatchSpec) -> Metrics:
     """Accuracy over words; span F1, strict, with its scheme, where tags mark spans; nats a word."""
     pad = encoder.inventory.vocabulary.pad
     said = _tags(task, encoder, examples.encoded, batches)
-    gold = [sentence.tags for sentence in examples.sentences]
+    gold = [sentence.tags for sentence in examples.examples]
     metrics: Metrics = {"accuracy": _accuracy(gold, said)}
     if encoder.scheme is not None:
         found = span_scores(gold, said, encoder.scheme)

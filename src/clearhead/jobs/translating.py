@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,19 +15,21 @@ from clearhead.evaluation.translation import BleuTokenizer, translation_scores
 from clearhead.jobs.answering import chunks, scores
 from clearhead.jobs.data import DataSpec, Metrics, Prepared
 from clearhead.jobs.keeping import SOURCE, TOKENIZER, read_inventory, tokenizer_bytes, tokenizer_in, write_inventory
+from clearhead.jobs.sides import Scored, two_sides
 from clearhead.jobs.writing import translated
 from clearhead.text.corpora import Corpus
 from clearhead.text.embedded import embedded_pairs
-from clearhead.text.examples import Reading, TextPair
+from clearhead.text.examples import Reading, Scheme, TextPair
 from clearhead.text.formats import open_pairs
 from clearhead.text.inventory import Inventory
-from clearhead.text.supervised import hold_out, in_both
 from clearhead.text.tokenized import TextSpec
 from clearhead.text.tokenizers import Tokenizer, train_tokenizer
 from clearhead.training.task import Task
 
 EMBEDDED = "numbers in English words and in Chinese numerals"
 ENCODING = "translating.json"
+
+Gold = Scored[TextPair, EncodedPairs]
 
 
 @dataclass(frozen=True)
@@ -56,30 +59,17 @@ class Encoder:
         return cls(target, source, inventory, json.loads(files[ENCODING])["bleu_tokenizer"])
 
 
-@dataclass(frozen=True)
-class Scored:
-    """Pairs of texts, and the items they became."""
-
-    pairs: Sequence[TextPair]
-    encoded: EncodedPairs
-
-
 def prepare(data: DataSpec, text: TextSpec, corpus: Corpus, start: Mapping[str, bytes]) -> Prepared:
     """The pairs of a file, some held out unless `data.dev` names others. Raises `InputError`."""
-    reading = _opened(data.train, data)
-    notes = reading.notices
-    if data.dev is not None:
-        dev = _opened(data.dev, data)
-        train, held, notes = reading.examples, dev.examples, (*notes, *dev.notices)
-    else:
-        train, held = hold_out(reading.examples, text.validation_fraction)
-    encoder = _trained(data, text, train, start)
-    encoded, scored = encoder.encoded(train), Scored(held, encoder.encoded(held))
-    notes = (*notes, *_counts(train, held, encoded, scored.encoded))
-    return Prepared(encoded.items, scored.encoded.items, encoder, scored, notes, reading.source, corpus.sha256)
+    sides = two_sides(data, functools.partial(_opened, data=data), text.validation_fraction)
+    encoder = _trained(data, text, sides.train, start)
+    encoded, scored = encoder.encoded(sides.train), Scored(sides.held, encoder.encoded(sides.held))
+    count = f"{len(sides.train)} pairs train, {len(sides.held)} are held out"
+    notes = (*sides.notes, count, *_warnings(encoded), *_warnings(scored.encoded))
+    return Prepared(encoded.items, scored.encoded.items, encoder, scored, notes, sides.source, corpus.sha256)
 
 
-def _opened(path: str | None, data: DataSpec) -> Reading[TextPair]:
+def _opened(path: str | None, scheme: Scheme | None, data: DataSpec) -> Reading[TextPair]:
     if path is None:
         return embedded_pairs()
     return open_pairs(
@@ -104,17 +94,6 @@ def _trained(data: DataSpec, text: TextSpec, pairs: Sequence[TextPair], start: M
     return Encoder(target, source, inventory, bleu_tokenizer)
 
 
-def _counts(
-    train: Sequence[TextPair], held: Sequence[TextPair], encoded: EncodedPairs, scored: EncodedPairs
-) -> Iterator[str]:
-    """What was found, in sentences."""
-    yield f"{len(train)} pairs train, {len(held)} are held out"
-    if doubles := in_both(train, held):
-        yield f"{doubles} of the held-out sources stand in train too"
-    yield from _warnings(encoded)
-    yield from _warnings(scored)
-
-
 def _warnings(encoded: EncodedPairs) -> Iterator[str]:
     if encoded.cut_sources or encoded.cut_targets:
         yield (
@@ -123,17 +102,17 @@ def _warnings(encoded: EncodedPairs) -> Iterator[str]:
         )
 
 
-def read(path: str, data: DataSpec, encoder: Encoder) -> tuple[Scored, tuple[str, ...]]:
+def read(path: str, data: DataSpec, encoder: Encoder) -> tuple[Gold, tuple[str, ...]]:
     """The pairs of a file, encoded as those that trained. Raises `InputError`."""
-    reading = _opened(path, data)
+    reading = _opened(path, None, data)
     encoded = encoder.encoded(reading.examples)
     return Scored(reading.examples, encoded), (*reading.notices, *_warnings(encoded))
 
 
-def measure(task: Task, encoder: Encoder, examples: Scored, batches: BatchSpec) -> Metrics:
+def measure(task: Task, encoder: Encoder, examples: Gold, batches: BatchSpec) -> Metrics:
     """BLEU and chrF (sacrebleu) of what beam search writes, with their signatures; nats a token, teacher-forced."""
     written = _written(task, encoder, examples.encoded.items)
-    found = translation_scores(written, [pair.target for pair in examples.pairs], tokenize=encoder.bleu_tokenizer)
+    found = translation_scores(written, [pair.target for pair in examples.examples], tokenize=encoder.bleu_tokenizer)
     nats = scores(task, examples.encoded.items, batches, encoder.inventory.vocabulary.pad).mean
     return {
         "bleu": found.bleu,

@@ -63,6 +63,7 @@ class Autoencoder(nn.Module):
 
     def __init__(self, bag: BagOfWords | None, token_embedding: nn.Embedding | None, stack: list[TwoWay]) -> None:
         super().__init__()
+        self.sees_ahead = True
         self.width = stack[-1].linear.out_features
         self.bag = bag
         if token_embedding is not None:

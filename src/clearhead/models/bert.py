@@ -90,6 +90,7 @@ class Bert(nn.Module):
 
     def __init__(self, encoder: Transformer, pooler: Pooler, pad: int) -> None:
         super().__init__()
+        self.sees_ahead = True
         self.width = encoder.width
         self.pad = pad
         self.encoder = encoder

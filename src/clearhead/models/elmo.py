@@ -126,6 +126,7 @@ class Elmo(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
+        self.sees_ahead = True
         self.width = width
         self.reader_width = reader_width
         self.frozen = False

@@ -126,6 +126,7 @@ class StackedLSTM(nn.Module):
         self.characters = characters
         self.forward_layers = nn.ModuleList(forward_layers)
         self.backward_layers = nn.ModuleList(backward_layers)
+        self.sees_ahead = len(self.backward_layers) > 0
         self.projection = projection
         self.dropout = dropout
 

@@ -56,6 +56,7 @@ class BoltzmannStack(nn.Module):
 
     def __init__(self, bag: BagOfWords | None, vocabulary_size: int, stack: list[BoltzmannMachine]) -> None:
         super().__init__()
+        self.sees_ahead = True
         self.width = stack[-1].layer.linear.out_features
         self.bag = bag
         self.vocabulary_size = vocabulary_size

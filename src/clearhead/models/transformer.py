@@ -127,6 +127,7 @@ class Transformer(nn.Module):
         self.final_norm = final_norm
         self.layer_dropout = layer_dropout
         self.mask = mask
+        self.sees_ahead = looks_ahead(mask)
 
     def forward(self, batch: Batch, source: Source | None = None) -> States:
         """`source` is what the blocks that have cross attention read."""
@@ -210,7 +211,7 @@ def blocked_keys(batch: Batch) -> Tensor | None:
 
 
 def _check_steps(model: Transformer) -> None:
-    if looks_ahead(model.mask):
+    if model.sees_ahead:
         raise InputError(
             "this model cannot write one token at a time, since its tokens see those after them; "
             "set model.mask to causal or causal_window"

@@ -13,7 +13,7 @@ from clearhead.errors import InputError
 from clearhead.layers.initialization import built, initialize_transformer
 from clearhead.models.states import States
 from clearhead.objectives.decoder import INITIAL_STD, embedding_matrix, hidden_width, tie
-from clearhead.objectives.loss import Loss, asked_places, token_loss
+from clearhead.objectives.loss import Loss, LossSpec, asked_places, token_loss
 from clearhead.objectives.shifted import next_tokens, previous_tokens
 from clearhead.spec import SpecModel
 from clearhead.text.inventory import Inventory
@@ -24,9 +24,11 @@ ASKING: frozenset[str] = frozenset()  # the fields that change what is asked
 
 
 class Spec(SpecModel):
-    """`tie_embeddings`: the shared vocabulary projection is the token embeddings; ELMo's is its own."""
+    """`tie_embeddings`: the shared vocabulary projection is the token embeddings; ELMo's is its own. `loss`: what is
+    minimised (see `LOSSES`)."""
 
     tie_embeddings: bool = False
+    loss: LossSpec = LossSpec()
 
 
 class BidirectionalLM(nn.Module):
@@ -39,8 +41,9 @@ class BidirectionalLM(nn.Module):
 
     asks = (NEXT, PREVIOUS)
 
-    def __init__(self, width: int, vocabulary_size: int) -> None:
+    def __init__(self, width: int, vocabulary_size: int, loss: LossSpec) -> None:
         super().__init__()
+        self.minimised = loss
         self.decoder = nn.Linear(width // 2, vocabulary_size)
 
     def ask(self, batch: Batch, generator: torch.Generator) -> Batch:
@@ -53,7 +56,7 @@ class BidirectionalLM(nn.Module):
         following, preceding = batch.labels[NEXT], batch.labels[PREVIOUS]
         ahead, behind = asked_places(following), asked_places(preceding)
         asked = torch.cat([forward.index_select(0, ahead), backward.index_select(0, behind)])  # (n, D / 2)
-        return token_loss(self.decoder(asked), torch.cat([following[ahead], preceding[behind]]))
+        return token_loss(self.decoder(asked), torch.cat([following[ahead], preceding[behind]]), self.minimised)
 
 
 def build(spec: Spec, model: nn.Module, inventory: Inventory) -> BidirectionalLM:
@@ -64,7 +67,7 @@ def build(spec: Spec, model: nn.Module, inventory: Inventory) -> BidirectionalLM
             "from a run that has learned to read (init)"
         )
     width: int = getattr(model, "reader_width", hidden_width(model))
-    make = functools.partial(BidirectionalLM, width, inventory.vocabulary.size)
+    make = functools.partial(BidirectionalLM, width, inventory.vocabulary.size, spec.loss)
     head: BidirectionalLM = built(make, functools.partial(initialize_transformer, std=INITIAL_STD))
     if spec.tie_embeddings:
         tie(head.decoder, embedding_matrix(model))

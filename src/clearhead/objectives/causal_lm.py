@@ -67,8 +67,13 @@ class CausalLM(nn.Module):
 
 
 def build(spec: Spec, model: nn.Module, inventory: Inventory) -> CausalLM:
-    """The head for a trunk whose states at t have seen nothing after t. Raises `InputError` where it is to be tied and
-    cannot, or must be tied and is not."""
+    """The head for a trunk whose states at t have seen nothing after t. Raises `InputError` for one that sees ahead,
+    and where the head is to be tied and cannot, or must be tied and is not."""
+    if getattr(model, "sees_ahead", False):
+        raise InputError(
+            "objective.name: causal_lm asks for the next token, and this model's states have seen it; take a model (or "
+            "model.mask, model.bidirectional) that reads from the left, or masked_lm"
+        )
     make = functools.partial(CausalLM, hidden_width(model), inventory.vocabulary.size, spec.loss)
     head: CausalLM = built(make, functools.partial(initialize_transformer, std=INITIAL_STD))
     if spec.tie_embeddings:

@@ -15,11 +15,12 @@ from torch.nn import functional as F
 from clearhead.batches.batch import NO_FEATURE, NOT_ASKED, Batch
 from clearhead.errors import InputError
 from clearhead.layers.attention import MultiHeadAttention
+from clearhead.layers.embeddings import first_word
 from clearhead.layers.initialization import built, initialize_transformer
 from clearhead.models.states import States
 from clearhead.models.transformer import BLOCKED
 from clearhead.objectives.decoder import INITIAL_STD, embedding_matrix, hidden_width, tie
-from clearhead.objectives.loss import Loss, asked_places, token_loss
+from clearhead.objectives.loss import Loss, LossSpec, asked_places, token_loss
 from clearhead.objectives.masking import SPAN_LENGTHS, fixed_draws, in_spans, singly, unit_starts, with_one_each
 from clearhead.spec import SpecModel
 from clearhead.text.inventory import Inventory
@@ -63,6 +64,7 @@ class Spec(SpecModel):
     at_least_one: bool = False
     hiding: Literal["replace", "block", "both"] = "replace"
     tie_embeddings: bool = True
+    loss: LossSpec = LossSpec()
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> Spec:
@@ -126,7 +128,7 @@ class MaskedLM(nn.Module):
         labels = batch.labels[MASKED]
         asked = asked_places(labels)
         transformed = self.norm(F.gelu(self.dense(states.hidden.index_select(0, asked))))  # (n, E)
-        return token_loss(self.decoder(transformed), labels[asked])
+        return token_loss(self.decoder(transformed), labels[asked], self.spec.loss)
 
     def _draws(self, token_ids: Tensor, sizes: list[int], generator: torch.Generator) -> Tensor:
         """Numbers uniform in [0, 1) (n, DRAWS)."""
@@ -159,11 +161,6 @@ class MaskedLM(nn.Module):
         random_ids = first + (word * (self.vocabulary.size - first)).long()
         replaced = torch.where(kind < mask_share + random_share, random_ids, token_ids)
         return replaced.masked_fill(kind < mask_share, self.vocabulary.mask)
-
-
-def first_word(vocabulary: Vocabulary) -> int:
-    """The first id that is a word: the special ones are the lowest."""
-    return 1 + max(vocabulary.pad, vocabulary.unknown, vocabulary.begin, vocabulary.end, vocabulary.mask)
 
 
 def build(spec: Spec, model: nn.Module, inventory: Inventory) -> MaskedLM:

@@ -72,8 +72,8 @@ class TextSpec(SpecModel):
     """How a corpus becomes sequences: what a sequence is, of which tokens, how long at most (begin and end counted).
 
     `unit` "pair": two neighbouring stretches of sentences, as BERT reads them. For words with tags: `marks` puts begin
-    and end around a sentence; tokens of kind word are those seen `min_frequency` times, of which `unknown_share` of
-    those seen once train as unknown words; `characters` and `templates` add maps of features of each word.
+    and end around a sentence; tokens of kind word are those seen `min_frequency` times, and from the others a model
+    learns what unknown words do; `characters` and `templates` add maps of features of each word.
     `joint_vocabulary`: one tokenizer for both sides of a translation.
     """
 
@@ -84,7 +84,6 @@ class TextSpec(SpecModel):
     marks: bool = True
     min_frequency: int = Field(default=1, ge=1)
     lowercase: bool = False
-    unknown_share: float = Field(default=0.0, ge=0, le=1)
     characters: bool = False
     templates: Annotated[TemplateSpec | None, BeforeValidator(_kind_alone)] = None
     joint_vocabulary: bool = True

@@ -90,23 +90,3 @@ def train_characters(sentences: Iterable[Sequence[str]], *, min_frequency: int =
     counts = Counter(character for sentence in sentences for word in sentence for character in word)
     kept = [character for character in counts if counts[character] >= min_frequency]
     return CharacterVocabulary(tuple(sorted(kept, key=lambda character: (-counts[character], character))))
-
-
-def seen_once(sequences: Iterable[Iterable[int]]) -> frozenset[int]:
-    """The token ids that occur once in all sequences together."""
-    counts = Counter(int(one) for sequence in sequences for one in sequence)
-    return frozenset(one for one, times in counts.items() if times == 1)
-
-
-def with_unknown(sequences: Iterable[Ids], rare: frozenset[int], unknown: int, *, share: float, seed: int) -> list[Ids]:
-    """Copies of the sequences in which each place of a `rare` token becomes `unknown` with probability `share`.
-
-    With the tokens seen once as `rare`, a model that counts (an HMM) learns from them what unknown words do; share 1
-    forgets them, share 0 learns nothing of unknown words. Equal arguments give equal copies.
-    """
-    rng = np.random.default_rng(seed)
-    replaced = []
-    for sequence in sequences:
-        chosen = np.isin(sequence, list(rare)) & (rng.random(len(sequence)) < share)
-        replaced.append(np.where(chosen, unknown, sequence))
-    return replaced

@@ -24,6 +24,7 @@ from clearhead.files import make_folder, write_whole
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+WEIGHTS = "model.safetensors"
 NAMES_SHOWN = 3
 
 
