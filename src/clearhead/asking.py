@@ -20,12 +20,14 @@ from clearhead.errors import InputError
 from clearhead.experiments.store import PACKAGE, code_fingerprint, versions
 from clearhead.files import make_folder, write_whole
 from clearhead.questions import menu
-from clearhead.text.corpora import EMBEDDED, Corpus
+from clearhead.questions.menu import Entry
+from clearhead.text.corpora import EMBEDDED, SOURCE_CODE, Corpus, open_corpus
 
 if TYPE_CHECKING:
     from clearhead.experiments.evidence import Evidence
     from clearhead.experiments.runner import Findings, Plan, Progress
     from clearhead.experiments.views import View
+    from clearhead.interop.finding import Found
 
 ALL_BUT_QUESTIONS = tuple(sorted(path.name for path in PACKAGE.iterdir() if path.name != "questions"))
 LEAST_SECONDS = 5.0
@@ -35,13 +37,14 @@ LEAST_SECONDS = 5.0
 class Asking:
     """One ask, as the user wrote it. `budget` is `quick`, `standard` or a number of seconds."""
 
-    question: int
+    question: Entry
     text: str | None = None
     seed: int = 0
     budget: str = "quick"
     out: Path = Path("runs")
     encoding: str = "utf-8"
     workers: int | None = None
+    checkpoint: str | None = None
 
     def seconds(self) -> float | None:
         """The clock's budget, None for a fixed amount of work. Raises `InputError`."""
@@ -59,30 +62,33 @@ class Asking:
 
     def command(self) -> str:
         """The command that asks the same again."""
-        words = ["clearhead", "ask", str(self.question)]
+        words = ["clearhead", "ask", str(self.question.number or self.question.file)]
         for option, value, default in (
             ("--text", self.text, None),
             ("--seed", self.seed, 0),
             ("--budget", self.budget, "quick"),
             ("--encoding", self.encoding, "utf-8"),
+            ("--checkpoint", self.checkpoint, None),
         ):
             if value != default:
                 words += [option, str(value)]
         return shlex.join(words)
 
 
-def folder_of(asking: Asking, corpus: Corpus) -> Path:
-    """Where this answer lives: named by the question, the text, the seed, the budget, the code and the versions."""
-    source = menu.entry(asking.question).file.read_text(encoding="utf-8")
-    code = code_fingerprint(ALL_BUT_QUESTIONS)
+def folder_of(asking: Asking, corpus: Corpus, found: Found | None) -> Path:
+    """Where this answer lies: named by the question, the text, the checkpoint, the seed, the budget, the code and the
+    versions."""
+    one = asking.question
+    source = one.file.read_text(encoding="utf-8")
     kit = versions("torch", "numpy", "scipy", "tokenizers")
-    name = digest(source, corpus.sha256, asking.seed, asking.budget, code, kit)
-    return asking.out / f"ask-{asking.question:02d}-{name}"
+    rest = (found.sha256 if found else "", asking.seed, asking.budget, code_fingerprint(ALL_BUT_QUESTIONS), kit)
+    name = digest(source, corpus.sha256, menu.shipped(one.number), *rest)
+    return asking.out / f"ask-{f'{one.number:02d}' if one.number else one.file.stem}-{name}"
 
 
-def on_disk(asking: Asking, corpus: Corpus) -> dict[str, Any] | None:
+def on_disk(asking: Asking, corpus: Corpus, found: Found | None) -> dict[str, Any] | None:
     """The answer to an identical ask, if one stands on disk whole; one that the clock cut short is not."""
-    folder = folder_of(asking, corpus)
+    folder = folder_of(asking, corpus, found)
     try:
         record: dict[str, Any] = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
         places = {"evidence": str(folder / "evidence.jsonl"), "report": str(folder / "report.html")}
@@ -93,19 +99,22 @@ def on_disk(asking: Asking, corpus: Corpus) -> dict[str, Any] | None:
     return {**record, **places, "figures": figures} if whole else None
 
 
-def answer(asking: Asking, corpus: Corpus, *, fresh: bool = False) -> Iterator[Progress | dict[str, Any]]:
+def answer(
+    asking: Asking, corpus: Corpus, found: Found | None, *, fresh: bool = False
+) -> Iterator[Progress | dict[str, Any]]:
     """Runs the question: `Progress` after every cell, then the answer as the JSON contract has it, written to disk.
 
-    Finished cells of an earlier run are taken up again, unless all is to be `fresh`.
+    `found` is the checkpoint for what needs one. Finished cells of an earlier run are taken up again, unless all is to
+    be `fresh`.
     """
     from clearhead.experiments.fanout import Fanout, available_cores
     from clearhead.experiments.runner import Findings, Plan, conduct
 
     started = time.monotonic()
     seconds = asking.seconds()
+    question = menu.question_of(asking.question)
     tokens = _tokens(corpus)
-    folder = make_folder(folder_of(asking, corpus))
-    question = menu.load(asking.question)
+    folder = make_folder(folder_of(asking, corpus, found))
     plan = Plan(
         question.experiments,
         question.claims,
@@ -113,9 +122,12 @@ def answer(asking: Asking, corpus: Corpus, *, fresh: bool = False) -> Iterator[P
         size="standard" if asking.budget == "standard" else "quick",
         looks="quick" if asking.budget == "quick" else "standard",
         seed=asking.seed,
+        checkpoint=found,
+        second=open_corpus(SOURCE_CODE if corpus.source == EMBEDDED else None) if asking.budget == "standard" else None,
     )
     deadline = None if seconds is None else started + seconds
-    fanout = Fanout(asking.out / "cells", asking.workers or available_cores(), deadline, fresh)
+    own = None if asking.question.number else asking.question.file
+    fanout = Fanout(asking.out / "cells", asking.workers or available_cores(), deadline, fresh, own)
     for event in conduct(plan, fanout):
         if isinstance(event, Findings):
             yield _written(asking, plan, event, folder, tokens, started)
@@ -139,15 +151,16 @@ def _written(
     from clearhead.experiments.evidence import Evidence
     from clearhead.report.answer_page import answer_page
 
-    question = menu.load(asking.question)
+    question = menu.question_of(asking.question)
+    shipped = menu.shipped(asking.question.number)
     facts = {**findings.evidence.facts, **_facts(asking, plan)}
     evidence = Evidence(findings.evidence.rows, facts)
     corpus = contract.CorpusRecord(name=plan.corpus.name, sha256=plan.corpus.sha256, tokens=tokens)
     record = contract.Answer(
-        question=asking.question,
+        question=asking.question.number,
         title=contract.words(question.title),
-        answer=contract.words(question.words(findings.verdicts)),
-        claims=contract.claim_records(question.claims, findings.verdicts),
+        answer=contract.words(question.words(findings.verdicts, shipped)),
+        claims=contract.claim_records(question.claims, findings.verdicts, shipped),
         figures=write_figures(question.figures, evidence, folder),
         corpus=corpus,
         facts=facts,
@@ -155,7 +168,7 @@ def _written(
         report=str(folder / "report.html"),
         seconds=round(time.monotonic() - started, 1),
     ).model_dump(mode="json")
-    source = menu.entry(asking.question).file.read_text(encoding="utf-8")
+    source = asking.question.file.read_text(encoding="utf-8")
     write_whole(folder / "report.html", answer_page(record, evidence, question, source=source))
     write_whole(folder / "answer.json", json.dumps(record, ensure_ascii=False, indent=1) + "\n")
     return record

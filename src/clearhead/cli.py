@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from clearhead.bilingual import Language
     from clearhead.experiments.runner import Progress
+    from clearhead.questions.menu import Entry
 
 TEXT = click.option("--text", metavar="PATH", help="Your text: a file or a folder of .txt. Default: Python's docs.")
 ENCODING = click.option("--encoding", default="utf-8", show_default=True, help="The encoding of the text.")
@@ -46,48 +47,44 @@ def app() -> None:
 @JSON
 @click.option("--fresh", is_flag=True, help="Measure again, though the same stands on disk.")
 @click.option("--explain", is_flag=True, help="Mechanism, formula and sources; no run.")
+@click.option("--checkpoint", metavar="PATH|NAME", help="A BERT: a folder, or a name in the Hugging Face cache.")
 @ENCODING
 @DEBUG
 def ask(
-    question: str | None,
-    text: str | None,
-    seed: int,
-    budget: str,
-    lang: str | None,
-    out: Path,
-    as_json: bool,
-    fresh: bool,
-    explain: bool,
-    encoding: str,
-    debug: bool,
-) -> None:
-    """Answer QUESTION by a controlled experiment on your own text; without one, list the questions."""
+    question: str | None, lang: str | None, as_json: bool, fresh: bool, explain: bool, debug: bool, **plain: Any
+) -> int:
+    """Answer QUESTION (a number, all, or a .py file of your own) by an experiment on your text; none: list them."""
     from clearhead.questions import menu
 
     languages = _languages(lang)
     if question is None:
         _list_questions(as_json)
-        return
-    number = menu.number_of(question)
+        return 0
+    everything = question == "all"
+    entry = next(iter(menu.entries().values())) if everything else menu.chosen(question)
     if explain:
-        from clearhead.report.terminal import console_on, show_explanation
-
-        show_explanation(menu.load(number), console_on(sys.stdout), languages)
-        return
+        _explain(menu.entries().values() if everything else [entry], as_json, languages)
+        return 0
     from clearhead.asking import Asking, answer, on_disk
+    from clearhead.interop.finding import find_checkpoint
     from clearhead.text.corpora import open_corpus
 
-    asking = Asking(number, text, seed, budget, out, encoding)
+    asking = Asking(entry, **plain)
     asking.seconds()
-    corpus = open_corpus(text, encoding=encoding)
-    kept = None if fresh else on_disk(asking, corpus)
-    record = kept or _watched(answer(asking, corpus, fresh=fresh))
-    if as_json:
-        print(json.dumps(record, ensure_ascii=False))
-        return
-    from clearhead.report.terminal import console_on, show_answer
+    corpus, found = open_corpus(asking.text, encoding=asking.encoding), find_checkpoint(asking.checkpoint)
+    if everything:
+        from clearhead.asking_all import answers
+        from clearhead.report.terminal import show_answers
 
-    show_answer(record, console_on(sys.stdout), languages, from_disk=kept is not None)
+        record = _watched(answers(asking, corpus, found, fresh=fresh))
+        _shown(record, as_json, lambda console: show_answers(record, console, languages))
+        return 1 if record["failures"] else 0
+    from clearhead.report.terminal import show_answer
+
+    kept = None if fresh else on_disk(asking, corpus, found)
+    record = kept or _watched(answer(asking, corpus, found, fresh=fresh))
+    _shown(record, as_json, lambda console: show_answer(record, console, languages, from_disk=kept is not None))
+    return 0
 
 
 @app.command()
@@ -199,6 +196,19 @@ def _shown(record: dict[str, Any], as_json: bool, show: Callable[[Console], None
     from clearhead.report.terminal import console_on
 
     show(console_on(sys.stdout))
+
+
+def _explain(entries: Iterable[Entry], as_json: bool, languages: tuple[Language, ...]) -> None:
+    from clearhead.questions import menu
+    from clearhead.report.terminal import console_on, explanation, show_explanation
+
+    questions = [menu.question_of(entry) for entry in entries]
+    if as_json:
+        told = [explanation(question) for question in questions]
+        print(json.dumps(told[0] if len(told) == 1 else told, ensure_ascii=False))
+        return
+    for question in questions:
+        show_explanation(question, console_on(sys.stdout), languages)
 
 
 def _list_questions(as_json: bool) -> None:

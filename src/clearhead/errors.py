@@ -14,6 +14,10 @@ class InputError(ValueError):
     """Something the user wrote cannot be used: a file, an option, a key, a value. Exit code 2."""
 
 
+class TooLittleError(InputError):
+    """The text is too short for what is asked of it; other things may still be asked of it. Exit code 2."""
+
+
 class MachineError(OSError):
     """The machine refused: a full disk, a folder without permission, a killed worker. Exit code 1."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from clearhead.asking import Asking, answer, on_disk
 from clearhead.bilingual import Language
+from clearhead.interop.finding import find_checkpoint
 from clearhead.questions import menu
 from clearhead.text.corpora import open_corpus
 
@@ -22,6 +23,7 @@ class Answered:
     """An answer. `record` is its JSON contract as plain data; `language` the one that it shows itself in."""
 
     record: Mapping[str, Any]
+    question: menu.Entry
     language: Language = "en"
 
     @property
@@ -57,7 +59,7 @@ class Answered:
     def _repr_html_(self) -> str:
         from clearhead.report.notebook import answer_html
 
-        figures = menu.load(self.record["question"]).figures
+        figures = menu.question_of(self.question).figures
         return answer_html(self.record, self.evidence, figures, language=self.language)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
@@ -65,7 +67,7 @@ class Answered:
 
 
 def ask(
-    question: int,
+    question: int | str | Path,
     text: str | Path | None = None,
     *,
     seed: int = 0,
@@ -73,19 +75,28 @@ def ask(
     out: str | Path = "runs",
     fresh: bool = False,
     encoding: str = "utf-8",
+    checkpoint: str | Path | None = None,
     language: Language = "en",
 ) -> Answered:
     """The answer to a question about `text` (a file, a folder of .txt; Python's documentation by default).
 
-    The same as `clearhead ask` prints and writes. Raises `InputError` for what cannot be asked.
+    `question` is its number or a .py file of your own. The same as `clearhead ask` prints and writes. Raises
+    `InputError` for what cannot be asked.
     """
+    named = None if checkpoint is None else str(checkpoint)
     asking = Asking(
-        menu.entry(question).number, None if text is None else str(text), seed, str(budget), Path(out), encoding
+        menu.chosen(str(question)),
+        None if text is None else str(text),
+        seed,
+        str(budget),
+        Path(out),
+        encoding,
+        checkpoint=named,
     )
     asking.seconds()
-    corpus = open_corpus(asking.text, encoding=encoding)
-    kept = None if fresh else on_disk(asking, corpus)
+    corpus, found = open_corpus(asking.text, encoding=encoding), find_checkpoint(named)
+    kept = None if fresh else on_disk(asking, corpus, found)
     if kept is not None:
-        return Answered(kept, language)
-    (record,) = (event for event in answer(asking, corpus, fresh=fresh) if isinstance(event, dict))
-    return Answered(record, language)
+        return Answered(kept, asking.question, language)
+    (record,) = (event for event in answer(asking, corpus, found, fresh=fresh) if isinstance(event, dict))
+    return Answered(record, asking.question, language)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from clearhead.experiments.answer import Answer
+from clearhead.experiments.answer import Answer, Answers
 from clearhead.experiments.comparison import Comparison
 from clearhead.files import write_whole
 
@@ -16,8 +16,8 @@ DIALECT = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
 
 
 def schemas() -> dict[str, str]:
-    """`{file name: JSON schema}` of what `ask --json` and `compare --json` print; the name holds the version."""
-    contracts: dict[str, type[BaseModel]] = {"answer": Answer, "comparison": Comparison}
+    """`{file name: JSON schema}` of what `ask`, `ask all` and `compare` print with --json, by version."""
+    contracts: dict[str, type[BaseModel]] = {"answer": Answer, "answers": Answers, "comparison": Comparison}
     return {
         f"{name}-v{model.model_fields['version'].default}.json": json.dumps(
             {**DIALECT, **model.model_json_schema(mode="serialization")}, indent=1

@@ -40,3 +40,17 @@ def threads(arm: str, seed: int) -> Measured:
     import torch
 
     return {"threads": float(torch.get_num_threads())}
+
+
+def short_of_text(arm: str, seed: int, corpus: object) -> Measured:
+    """A text that is too little for arm b."""
+    from clearhead.errors import TooLittleError
+
+    if arm == "b":
+        raise TooLittleError("a page more would do")
+    return {"loss": float(seed)}
+
+
+def shared_noise(arm: str, seed: int, name: str, shift: float) -> Measured:
+    """Noise of spread 0.1 of the experiment's own, and `shift` on arm b."""
+    return {"loss": random.Random(f"{name} {arm} {seed}").gauss(0, 0.1) + (shift if arm == "b" else 0.0)}

@@ -180,3 +180,43 @@ with Pool(Fanout(Path({str(tmp_path)!r}), 1)) as pool:
             return
         time.sleep(0.1)
     raise AssertionError("the worker outlived its parent")
+
+
+def test_a_text_too_short_for_one_experiment_leaves_the_others_standing(tmp_path: Path) -> None:
+    short = Experiment("short", measurements.short_of_text, ("a", "b"), seeds=BySize((3,), (3,)), needs_text=True)
+    other = experiment(dose={"shift": (1.0,)}, seeds=BySize((3,), (3,)))
+    on_short = Claim("on_short", difference("short", "loss", "b", "a"), above(0), "", same("c"))
+    found = findings(Plan([short, other], [on_short, claim(above(0.1))], CORPUS), Fanout(tmp_path, 2))
+    assert found.verdicts["c"].outcome == "supported"
+    assert found.verdicts["on_short"].outcome == "undecided"
+    assert "a page more would do" in found.verdicts["on_short"].reason.en
+    assert "a page more would do" in found.evidence.facts["too_little"]["short"]
+
+
+def test_what_needs_a_checkpoint_is_out_of_scope_without_one(tmp_path: Path) -> None:
+    needy = Experiment("needy", measurements.noisy, ("a", "b"), seeds=BySize((3,), (3,)), needs_checkpoint=True)
+    on_needy = Claim("on_needy", difference("needy", "loss", "b", "a"), above(0), "", same("c"))
+    found = findings(Plan([needy], [on_needy], CORPUS), Fanout(tmp_path, 1))
+    assert found.verdicts["on_needy"].outcome == "out_of_scope"
+    assert "--checkpoint" in found.verdicts["on_needy"].reason.en
+    assert not found.evidence.rows
+
+
+def test_arms_that_are_secretly_the_same_are_not_told_apart_and_planted_differences_are_found(tmp_path: Path) -> None:
+    """The whole machinery, from cells over looks to Holm: fifteen questions to it, every third with something in it."""
+    planted = {f"e{i}": 0.4 if i % 3 == 0 else 0.0 for i in range(15)}
+    experiments = [
+        Experiment(
+            name,
+            measurements.shared_noise,
+            ("a", "b"),
+            seeds=BySize((6, 12), (6, 12)),
+            settings=BySize({"name": name, "shift": shift}, {"name": name, "shift": shift}),
+        )
+        for name, shift in planted.items()
+    ]
+    claims = [Claim(name, difference(name, "loss", "b", "a"), above(0), "", same("c")) for name in planted]
+    verdicts = findings(Plan(experiments, claims, CORPUS), Fanout(tmp_path, 2)).verdicts
+    assert {name for name, verdict in verdicts.items() if verdict.outcome == "supported"} == {
+        name for name, shift in planted.items() if shift
+    }

@@ -11,7 +11,7 @@ from clearhead.bilingual import Bilingual, same
 from clearhead.evaluation.statistics import spent
 from clearhead.experiments.claims import Claim, Region, above, below, difference, every, exactly, near, value
 from clearhead.experiments.evidence import Along, Evidence, Row, rows_of
-from clearhead.experiments.verdict import Verdict, judge
+from clearhead.experiments.verdict import Lack, Verdict, judge
 
 RUNS = 800
 
@@ -74,9 +74,9 @@ def test_one_seed_decides_nothing() -> None:
 
 
 def test_a_missing_need_is_out_of_scope() -> None:
-    one = Claim("c", value("e", "loss", "a"), above(0), "", same("c"), needs="checkpoint")
+    one = Claim("c", value("e", "loss", "a"), above(0), "", same("c"))
     reason = Bilingual("no checkpoint", "没有检查点")
-    found = judge([one], evidence({}), {"e": 1.0}, {}, {"checkpoint": reason})["c"][0]
+    found = judge([one], evidence({}), {"e": 1.0}, {}, {"e": Lack("out_of_scope", reason)})["c"][0]
     assert (found.outcome, found.reason, found.effect) == ("out_of_scope", reason, None)
 
 

@@ -18,8 +18,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 MODULES = {".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts): file for file in FILES}
 ORDER = (
     *("errors", "files", "bilingual", "digests", "spec", "text", "batches", "layers", "models", "objectives"),
-    *("interop", "training", "evaluation", "jobs", "experiments", "questions", "report", "asking", "comparing"),
-    *("building", "notebook", "schemas", "cli", "__main__"),
+    *("interop", "training", "evaluation", "jobs", "experiments", "questions", "report", "asking", "asking_all"),
+    *("comparing", "building", "notebook", "schemas", "cli", "__main__"),
 )
 PACKAGE_DOOR = "clearhead.__init__"  # its version is for all; what it offers it imports when it is asked for
 LONGEST_FILE, LONGEST_FUNCTION = 420, 45

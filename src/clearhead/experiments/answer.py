@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from clearhead.bilingual import Bilingual
 from clearhead.evaluation.statistics import finite
 from clearhead.experiments.claims import Claim
-from clearhead.experiments.verdict import Verdict
+from clearhead.experiments.verdict import Transfer, Verdict
 
 
 class Words(BaseModel):
@@ -22,6 +22,18 @@ class Words(BaseModel):
     zh: str
 
 
+class TransferRecord(BaseModel):
+    """The effect at a second size or on a second text, [low, high] at level 0.95; `held`: the verdict would stand."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    where: Words
+    effect: float
+    low: float | None
+    high: float | None
+    held: bool
+
+
 class ClaimRecord(BaseModel):
     """One claim and its verdict. `region` holds the wanted bounds, null for none; [low, high] is at `level`."""
 
@@ -29,6 +41,7 @@ class ClaimRecord(BaseModel):
 
     id: str
     kind: Literal["exact", "measured"]
+    by: Literal["textbook", "folk", "paper", "ours"] = Field(description="whose sentence the statement is")
     statement: Words
     measure: str
     unit: str
@@ -42,6 +55,10 @@ class ClaimRecord(BaseModel):
     reason: str
     reason_zh: str
     smallest_detectable: float | None = Field(description="the smallest effect that these seeds show with power 0.8")
+    transfer: TransferRecord | None = Field(description="at the budget standard: what a repeat elsewhere said")
+    shipped: Literal["supported", "refuted", "undecided", "out_of_scope"] | None = Field(
+        description="the verdict that ships with this version: on the embedded text, at the budget standard"
+    )
 
 
 class CorpusRecord(BaseModel):
@@ -60,7 +77,7 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     version: Literal[1] = 1
-    question: int
+    question: int = Field(description="1 to 25; 0 for a question of the user's own")
     title: Words
     answer: Words
     claims: list[ClaimRecord]
@@ -72,19 +89,46 @@ class Answer(BaseModel):
     seconds: float
 
 
+class Failure(BaseModel):
+    """A question that could not be answered, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    question: int
+    error: str
+
+
+class Answers(BaseModel):
+    """What `clearhead ask all --json` prints and `answers.json` holds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Literal[1] = 1
+    answers: list[Answer]
+    failures: list[Failure]
+    command: str
+    report: str
+    seconds: float
+
+
 def words(text: Bilingual) -> Words:
     return Words(en=text.en, zh=text.zh)
 
 
-def claim_records(claims: Sequence[Claim], verdicts: Mapping[str, Verdict]) -> list[ClaimRecord]:
-    """The claims with their verdicts as the contract has them; what is not finite is null."""
-    return [_record(claim, verdicts[claim.id]) for claim in claims]
+def claim_records(
+    claims: Sequence[Claim], verdicts: Mapping[str, Verdict], shipped: Mapping[str, str]
+) -> list[ClaimRecord]:
+    """The claims with their verdicts as the contract has them; what is not finite is null. Refuted sentences of
+    textbooks come first. `shipped` has the verdicts that ship with the package, by claim."""
+    records = [_record(claim, verdicts[claim.id], shipped.get(claim.id)) for claim in claims]
+    return sorted(records, key=lambda record: (record.by, record.outcome) != ("textbook", "refuted"))
 
 
-def _record(claim: Claim, verdict: Verdict) -> ClaimRecord:
+def _record(claim: Claim, verdict: Verdict, shipped: Any) -> ClaimRecord:
     return ClaimRecord(
         id=claim.id,
         kind=claim.kind,
+        by=claim.by,
         statement=words(claim.statement),
         measure=f"{claim.contrast.experiment}.{claim.contrast.measure}",
         unit=claim.unit,
@@ -98,5 +142,18 @@ def _record(claim: Claim, verdict: Verdict) -> ClaimRecord:
         reason=verdict.reason.en,
         reason_zh=verdict.reason.zh,
         smallest_detectable=finite(verdict.detectable),
+        transfer=_transfer(verdict.transfer),
+        shipped=shipped,
     )
 
+
+def _transfer(transfer: Transfer | None) -> TransferRecord | None:
+    if transfer is None:
+        return None
+    return TransferRecord(
+        where=words(transfer.where),
+        effect=transfer.effect,
+        low=finite(transfer.low),
+        high=finite(transfer.high),
+        held=transfer.held,
+    )

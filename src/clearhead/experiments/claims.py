@@ -16,6 +16,8 @@ from clearhead.bilingual import Bilingual
 from clearhead.evaluation.statistics import Sample
 from clearhead.experiments.evidence import Evidence, Scalar
 
+Said = Literal["textbook", "folk", "paper", "ours"]
+
 
 @dataclass(frozen=True)
 class Region:
@@ -71,7 +73,7 @@ class Claim:
     templates that read any verdict by its claim's id: `{variance.effect:.2f}`, `.low`, `.high`, `.seeds`, and `.times`,
     which is 10 to the size of the effect, for effects in powers of ten.
     `exact` claims follow from algebra: they are judged by the range over all draws, not by a statistic.
-    `needs` names a fact (a checkpoint, say) without which the claim is out of scope.
+    `by` says whose sentence the statement is, shown beside it: a textbook's answer that is refuted is said first.
     """
 
     id: str
@@ -82,7 +84,7 @@ class Claim:
     supported: Bilingual | None = None
     refuted: Bilingual | None = None
     kind: Literal["exact", "measured"] = "measured"
-    needs: str | None = None
+    by: Said = "ours"
 
 
 def value(experiment: str, measure: str, arm: str, *, items: bool = False, **dose: Scalar) -> Contrast:
@@ -149,6 +151,19 @@ def interaction(
             for level in (high, low)
             for name in (arm, baseline)
         )
+        seeds = sorted(a.keys() & b.keys() & c.keys() & d.keys())
+        return _sample({seed: (a[seed] - b[seed]) - (c[seed] - d[seed]) for seed in seeds}, False)
+
+    return Contrast(experiment, measure, read)
+
+
+def both_ways(
+    experiment: str, measure: str, first: tuple[str, str], second: tuple[str, str], **dose: Scalar
+) -> Contrast:
+    """(a - b) of the `first` two arms minus (a - b) of the `second`, paired by seed: two switches, two by two."""
+
+    def read(evidence: Evidence) -> Sample:
+        a, b, c, d = (evidence.by_seed(experiment, measure, arm, **dose) for arm in (*first, *second))
         seeds = sorted(a.keys() & b.keys() & c.keys() & d.keys())
         return _sample({seed: (a[seed] - b[seed]) - (c[seed] - d[seed]) for seed in seeds}, False)
 

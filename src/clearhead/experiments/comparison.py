@@ -193,9 +193,7 @@ def judge_arms(evidence: Evidence, arms: Sequence[str], margin: float) -> dict[s
         samples[arm] = Sample(tuple(ours[seed] - baseline[seed] for seed in ours if seed in baseline))
     p_values = [tail(sample, 0.0) if _finite(sample) else 1.0 for sample in samples.values()]
     adjusted, shares = holm(p_values), holm_shares(p_values, ALPHA)
-    return {
-        arm: _judge(sample, margin, adjusted[i], shares[i]) for i, (arm, sample) in enumerate(samples.items())
-    }
+    return {arm: _judge(sample, margin, adjusted[i], shares[i]) for i, (arm, sample) in enumerate(samples.items())}
 
 
 def _finite(sample: Sample) -> bool:

@@ -52,7 +52,11 @@ class Experiment:
 
     `arms` maps names to what `run` is given (a tuple: the names themselves); `seeds` are the looks fixed beforehand,
     as growing numbers of seeds; `settings` are the fixed amounts of work. With `needs_text`, `run` is given
-    `corpus=`, the user's text. Arms share seeds, so initial weights and data order are paired.
+    `corpus=`, the user's text; with `needs_checkpoint`, `checkpoint=`, a `Found` one of BERT's kind, and its claims are
+    out of scope where there is none. Arms share seeds, so initial weights and data order are paired.
+
+    `transfer`: what is repeated at `standard` to see whether the sign of each measured claim holds, by other settings
+    (a second size). Without it what needs the text is repeated on a second one.
     """
 
     name: str
@@ -63,6 +67,8 @@ class Experiment:
     settings: BySize[Settings] = NO_SETTINGS
     tune: Tune | None = None
     needs_text: bool = False
+    needs_checkpoint: bool = False
+    transfer: Settings | None = None
 
     def given(self, arm: str) -> str:
         """What `run` is given for the arm of this name."""

@@ -29,13 +29,15 @@ class CellFailedError(RuntimeError):
 class Fanout:
     """Where finished cells are kept, how many processes there are, and when no further cell is begun.
 
-    `deadline` is in seconds of `time.monotonic()`, None for never; `fresh` measures again what is kept.
+    `deadline` is in seconds of `time.monotonic()`, None for never; `fresh` measures again what is kept; `own` is a file
+    of the user's whose functions the cells call.
     """
 
     store: Path
     workers: int
     deadline: float | None = None
     fresh: bool = False
+    own: Path | None = None
 
     def expired(self) -> bool:
         return self.deadline is not None and time.monotonic() >= self.deadline
@@ -77,7 +79,8 @@ class Pool:
                 waiting.setdefault(store.cell_name(cell), []).append(cell)
         queue = [same[0] for same in waiting.values()]
         for cell, done in self._measure(queue):
-            store.save(self.fanout.store, cell, done)
+            if not done.too_little:
+                store.save(self.fanout.store, cell, done)
             for twin in waiting[store.cell_name(cell)]:
                 yield twin, done
 
@@ -97,10 +100,11 @@ class Pool:
                     yield cell, done
 
     def _staff(self, wanted: int) -> list[subprocess.Popen[bytes]]:
+        own = self.fanout.own
         while len(self._processes) < wanted:
             self._processes.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "clearhead.experiments.worker"],
+                    [sys.executable, "-m", "clearhead.experiments.worker", *([str(own)] if own else [])],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     env={**os.environ, **SINGLE_THREAD, "TOKENIZERS_PARALLELISM": "false"},
@@ -140,10 +144,10 @@ def _receive(process: subprocess.Popen[bytes], cell: Cell) -> Done:
         raise _gone(cell) from gone
     if state == "failed":
         kind, message, text = content
+        if kind == "TooLittleError":
+            return Done({}, seconds, message)
         known = {"InputError": InputError, "MachineError": MachineError, "MemoryError": MachineError}
         if kind in known:
             raise known[kind](message or f"{cell.experiment}: arm {cell.arm!r} needs more memory than there is")
         raise CellFailedError(f"{cell.experiment}: arm {cell.arm!r}, seed {cell.seed}: {kind}: {message}\n{text}")
     return Done(content, seconds)
-
-

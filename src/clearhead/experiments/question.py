@@ -28,30 +28,35 @@ class Source:
 class Question:
     """One of the 25 questions, whole: what is measured, what is claimed of it, what is shown and what is said."""
 
-    number: int
     title: Bilingual
     experiments: Sequence[Experiment]
     claims: Sequence[Claim]
     figures: Sequence[View]
     mechanism: Bilingual
-    formula: str
     held_equal: Bilingual
-    sources: Sequence[Source]
+    formula: str = ""
+    sources: Sequence[Source] = ()
+    number: int = 0
 
-    def words(self, verdicts: Mapping[str, Verdict]) -> Bilingual:
-        """The short answer in both languages: the sentences of the claims, as their verdicts choose."""
+    def words(self, verdicts: Mapping[str, Verdict], shipped: Mapping[str, str]) -> Bilingual:
+        """The short answer in both languages: the sentences of the claims, as their verdicts choose.
+
+        What a textbook says and the verdict refutes comes first; what differs from the `shipped` verdicts last.
+        """
         numbers = {name: _numbers(verdict) for name, verdict in verdicts.items()}
+        order = sorted(self.claims, key=lambda c: (c.by, verdicts[c.id].outcome) != ("textbook", "refuted"))
 
         def said(language: Language) -> list[str]:
             chosen = (
                 {"supported": claim.supported, "refuted": claim.refuted}.get(verdicts[claim.id].outcome)
-                for claim in self.claims
+                for claim in order
             )
             return [sentence[language].format(**numbers) for sentence in chosen if sentence]
 
-        open_ones = sum(verdict.outcome == "undecided" for verdict in verdicts.values())
-        left = _undecided(open_ones)
-        return Bilingual(" ".join([*said("en"), *left.en.splitlines()]), "".join([*said("zh"), left.zh]))
+        left = [_undecided(sum(verdict.outcome == "undecided" for verdict in verdicts.values()))]
+        left.append(_other_than_shipped([c for c in self.claims if _opposite(verdicts[c.id], shipped.get(c.id))]))
+        ends = [text for text in left if text.en]
+        return Bilingual(" ".join([*said("en"), *(e.en for e in ends)]), "".join([*said("zh"), *(e.zh for e in ends)]))
 
 
 def _numbers(verdict: Verdict) -> SimpleNamespace:
@@ -65,3 +70,19 @@ def _undecided(count: int) -> Bilingual:
         return Bilingual("", "")
     plural = "claims remain" if count > 1 else "claim remains"
     return Bilingual(f"{count} {plural} undecided at this budget.", f"在此预算下仍有 {count} 条论断未定。")
+
+
+def _opposite(verdict: Verdict, shipped: str | None) -> bool:
+    return {verdict.outcome, shipped} == {"supported", "refuted"}
+
+
+def _other_than_shipped(claims: Sequence[Claim]) -> Bilingual:
+    """What this run decided the other way round than the run that ships with the package."""
+    if not claims:
+        return Bilingual("", "")
+    english = "; ".join(f"'{claim.statement.en}'" for claim in claims)
+    chinese = "；".join(f"“{claim.statement.zh}”" for claim in claims)
+    return Bilingual(
+        f"Decided the other way round than in the run that ships (Python's documentation, budget standard): {english}.",
+        f"与随软件发布的结果（Python 文档，标准预算）判定相反：{chinese}。",
+    )

@@ -17,15 +17,19 @@ from clearhead.experiments.experiment import Cell
 from clearhead.files import write_whole
 
 PACKAGE = Path(__file__).parents[1]
-MEASURING = ("spec.py", "text", "batches", "layers", "models", "objectives", "training", "evaluation", "recipes")
+MEASURING = (
+    *("spec.py", "text", "batches", "layers", "models", "objectives", "interop", "training", "evaluation", "recipes"),
+    *("jobs", "experiments/trained.py", "experiments/recipe.py", "experiments/staging.py"),
+)
 
 
 @dataclass(frozen=True)
 class Done:
-    """What a cell measured and the seconds that it took."""
+    """What a cell measured and the processor's seconds that it took, or why the text is `too_little` for it."""
 
     measured: Measured
     seconds: float
+    too_little: str = ""
 
 
 @functools.cache
@@ -53,7 +57,7 @@ def versions(*packages: str) -> dict[str, str]:
 
 def cell_name(cell: Cell) -> str:
     """The name of all that a cell's numbers depend on: code, versions, function, arguments, seed."""
-    code = code_fingerprint((*MEASURING, "experiments/trained.py", "experiments/recipe.py"))
+    code = code_fingerprint(MEASURING)
     own = _source_digest(_module_of(cell.run))
     return digest(cell.run, own, cell.arguments, cell.seed, code, versions("torch", "numpy", "tokenizers"))
 
@@ -90,4 +94,3 @@ def _flatten(found: float | Along) -> Any:
 
 def _revive(found: Any) -> float | Along:
     return Along(found[0], dict(found[1])) if isinstance(found, list) else float(found)
-

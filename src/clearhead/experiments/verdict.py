@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from clearhead.bilingual import Bilingual
@@ -22,8 +22,31 @@ Outcome = Literal["supported", "refuted", "undecided", "out_of_scope"]
 
 
 @dataclass(frozen=True)
+class Lack:
+    """Why the claims of an experiment cannot be judged: what it needs is not there."""
+
+    outcome: Literal["undecided", "out_of_scope"]
+    reason: Bilingual
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """The effect seen at a second size or on a second text, its 95 % interval, and whether the verdict `held`:
+    whether this effect lies on the same side of the region's border. `where` says what was changed."""
+
+    where: Bilingual
+    effect: float
+    low: float
+    high: float
+    held: bool
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """A claim judged. `level` is that of [low, high]; `detectable` the smallest effect that these seeds could show."""
+    """A claim judged. `level` is that of [low, high]; `detectable` the smallest effect that these seeds could show.
+
+    `transfer` is what a repeat elsewhere said, if there was one.
+    """
 
     claim: Claim
     effect: float | None
@@ -34,6 +57,7 @@ class Verdict:
     outcome: Outcome
     reason: Bilingual
     detectable: float | None = None
+    transfer: Transfer | None = None
 
 
 def judge(
@@ -41,19 +65,19 @@ def judge(
     evidence: Evidence,
     shares_spent: Mapping[str, float],
     settled: Mapping[str, tuple[Verdict, float]],
-    missing: Mapping[str, Bilingual],
+    lacks: Mapping[str, Lack],
 ) -> dict[str, tuple[Verdict, float]]:
     """`{claim id: (verdict, p)}` after a look.
 
     `shares_spent` gives each experiment the share of the error rate of its present look, `settled` the verdicts of
-    earlier looks, which stand, and `missing` what a claim needs and the machine lacks. `p` is divided by the share,
-    so it is comparable over looks.
+    earlier looks, which stand, and `lacks` why an experiment could not be made. `p` is divided by the share, so it is
+    comparable over looks.
     """
 
     def share_of(claim: Claim) -> float:
         return shares_spent[claim.contrast.experiment]
 
-    samples = {c.id: c.contrast.read(evidence) for c in claims if c.needs not in missing}
+    samples = {c.id: c.contrast.read(evidence) for c in claims if c.contrast.experiment not in lacks}
     family = [c for c in claims if c.kind == "measured" and c.id in samples]
     fresh = {c.id: _decision_p(samples[c.id], c.region) / share_of(c) for c in family if c.id not in settled}
     p_values = [settled[c.id][1] if c.id in settled else fresh[c.id] for c in family]
@@ -62,8 +86,8 @@ def judge(
     for claim in claims:
         if claim.id in settled:
             judged[claim.id] = settled[claim.id]
-        elif claim.needs is not None and claim.needs in missing:
-            judged[claim.id] = (_out_of_scope(claim, missing[claim.needs]), 1.0)
+        elif claim.id not in samples:
+            judged[claim.id] = (_not_made(claim, lacks[claim.contrast.experiment]), 1.0)
         elif claim.kind == "exact":
             judged[claim.id] = (_exact(claim, samples[claim.id]), 0.0)
         else:
@@ -135,5 +159,20 @@ def _exact(claim: Claim, sample: Sample) -> Verdict:
     return Verdict(claim, worst, low, high, 1.0, sample.n, outcome, Bilingual("", ""))
 
 
-def _out_of_scope(claim: Claim, reason: Bilingual) -> Verdict:
-    return Verdict(claim, None, None, None, 1 - ALPHA, 0, "out_of_scope", reason)
+def _not_made(claim: Claim, lack: Lack) -> Verdict:
+    return Verdict(claim, None, None, None, 1 - ALPHA, 0, lack.outcome, lack.reason)
+
+
+def transferred(verdict: Verdict, again: Evidence, where: Bilingual) -> Verdict:
+    """The verdict with what `again` says: rows of the same experiment under other settings or on another text.
+
+    Nothing is added to a verdict that is exact or open, and where the repeat gave no finite numbers.
+    """
+    if verdict.claim.kind == "exact" or verdict.outcome not in {"supported", "refuted"}:
+        return verdict
+    sample = verdict.claim.contrast.read(again)
+    if sample.n < 2 or not all(map(math.isfinite, sample.values)):
+        return verdict
+    low, high = interval(sample, ALPHA)
+    held = verdict.claim.region.holds(sample.mean, sample.mean) == (verdict.outcome == "supported")
+    return replace(verdict, transfer=Transfer(where, sample.mean, low, high, held))

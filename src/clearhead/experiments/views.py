@@ -23,14 +23,15 @@ class Axis:
 class View:
     """One figure: `measures` of one experiment, a mark for each arm (or measure), averaged over seeds.
 
-    kind: "lines" over a numeric x with a band, "bars" over a nominal x. band: "interval" is the 95 % t interval over
+    kind: "lines" over a numeric x with a band, "bars" over a nominal x, "tiles" (a heat map) with x across, `colour`
+    down and the value as shade and number. band: "interval" is the 95 % t interval over
     seeds, "spread" the 10 to 90 % quantiles over seeds, "none" neither. `colour` names the field that tells marks
     apart ("arm", "measure" or a dose), `labels` the words for its levels. `rules` are horizontal lines with a name.
     `baseline` shows differences to that arm instead of the values. `where` keeps only rows at these dose levels.
     """
 
     name: str
-    kind: Literal["lines", "bars"]
+    kind: Literal["lines", "bars", "tiles"]
     experiment: str
     measures: tuple[str, ...]
     x: Axis

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from clearhead.batches.batch import Item
 from clearhead.batches.pairs import sentence_pairs
 from clearhead.batches.sampling import BatchSpec, ManySequences
-from clearhead.errors import InputError
+from clearhead.errors import TooLittleError
 from clearhead.evaluation.metrics import bits_per_byte
 from clearhead.evaluation.perplexity import perplexity
 from clearhead.files import cache_folder
@@ -89,7 +89,7 @@ def _pairs(text: TextSpec, corpus: Corpus, given: Tokenizer | None) -> tuple[Enc
     encoder = Encoder(tokenizer, Inventory(tokenizer.vocabulary, text.max_length), text)
     train, dev = (_paired(documents, encoder) for documents in (split.train, split.validation))
     if not train or not dev:
-        raise InputError(f"{corpus.source}: no two sentences in a row, of which pairs are made; give a longer text")
+        raise TooLittleError(f"{corpus.source}: no two sentences in a row, of which pairs are made; give a longer text")
     return encoder, train, Scored(dev, sum(len(one.encode("utf-8", "replace")) for one in split.validation))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,7 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Entry:
-    """A question that can be asked: its file `q<nn>_<word>.py` and its title."""
+    """A question that can be asked: its file and its title; `number` is 0 for a file of the user's own."""
 
     number: int
     title: Bilingual
@@ -42,18 +44,49 @@ def entry(number: int) -> Entry:
     return known[number]
 
 
-def number_of(word: str) -> int:
-    """The question's number that a user wrote. Raises `InputError` for what is none, or not there."""
+def chosen(word: str) -> Entry:
+    """The question that a user wrote: a number, or the path of a .py file of their own. Raises `InputError`."""
+    if word.isascii() and word.isdigit():
+        return entry(int(word))
+    if not word.endswith(".py"):
+        raise InputError(
+            f"question {word!r}: expected a number, all, or a .py file of your own; `clearhead ask` lists the questions"
+        )
     try:
-        return entry(int(word)).number
-    except ValueError as fault:
-        if isinstance(fault, InputError):
-            raise
-        raise InputError(f"question {word!r}: expected a number; `clearhead ask` lists the questions") from fault
+        docstring = ast.get_docstring(ast.parse(Path(word).read_text(encoding="utf-8")))
+    except OSError as fault:
+        raise InputError(f"{word}: cannot read it ({fault.strerror}); give a .py file with a QUESTION in it") from fault
+    except (SyntaxError, ValueError) as fault:
+        line = getattr(fault, "lineno", None)
+        raise InputError(f"{word}{f' (line {line})' if line else ''}: not Python: {fault}") from fault
+    if len([line for line in (docstring or "").splitlines() if line.strip()]) < 2:
+        raise InputError(f"{word}: its docstring must hold the question in English and, on a second line, in Chinese")
+    return Entry(0, title_of(docstring), Path(word))
 
 
 def load(number: int) -> Question:
-    """The question itself: imports its file."""
-    module = importlib.import_module(f"clearhead.questions.{entry(number).file.stem}")
-    question: Question = module.QUESTION
-    return question
+    """The question of this number: imports its file."""
+    return question_of(entry(number))
+
+
+def question_of(one: Entry) -> Question:
+    """The question itself: imports its file. Raises `InputError` for a file of the user's that holds none."""
+    if one.number:
+        question: Question = importlib.import_module(f"clearhead.questions.{one.file.stem}").QUESTION
+        return question
+    from clearhead.experiments.own_file import module_from
+    from clearhead.experiments.question import Question as Kind
+
+    own = getattr(module_from(one.file), "QUESTION", None)
+    if not isinstance(own, Kind):
+        raise InputError(f"{one.file}: no QUESTION = Question(...) in it; see docs/own-question.md")
+    return own
+
+
+def shipped(number: int) -> Mapping[str, str]:
+    """`{claim: verdict}` of the run that ships: on the embedded text, at the budget standard."""
+    try:
+        kept: dict[str, dict[str, str]] = json.loads((FOLDER / "shipped.json").read_text(encoding="utf-8"))
+    except OSError:
+        return {}
+    return kept.get(str(number), {})

@@ -110,6 +110,9 @@ NORMS = {
     "layer": "model.norm=layer", "batch": "model.norm=batch", "rms": "model.norm=rms",
     "batch, pads counted": "model.norm=batch_padded batches.layout=dense",
     "batch, each position": "model.norm=batch_position",
+    "layer, bucketed": "model.norm=layer batches.bucketed=true",
+    "batch, bucketed": "model.norm=batch batches.bucketed=true",
+    "batch, pads counted, bucketed": "model.norm=batch_padded batches.layout=dense batches.bucketed=true",
 }
 STEPS = BySize({"steps": 70}, {"steps": 500})
 TUNE = Tune("learning_rate", (5e-3, 1.5e-2, 4.5e-2), "held_out", settings=BySize({"steps": 25}, {"steps": 150}))
@@ -161,8 +164,8 @@ CLAIMS = [
     Claim(
         "each_position_by_itself", every("standard_layer", "mean_of_a_position", "BatchNorm1d"), exactly(0, 1e-6), "",
         Bilingual(
-            "batch norm normalises each position by itself: all first words together (textbook)",
-            "BN 对每个位置单独归一化：所有首词一起（教科书）",
+            "batch norm normalises each position by itself: all first words together",
+            "BN 对每个位置单独归一化：所有首词一起",
         ),
         Bilingual("Batch norm does normalise each position by itself.", "BN 确实对每个位置单独归一化。"),
         Bilingual(
@@ -170,7 +173,7 @@ CLAIMS = [
             "position by itself.",
             "教科书有一点不对：标准 BN 层把批与时间合在一起统计，并不是对每个位置单独归一化。",
         ),
-        kind="exact",
+        kind="exact", by="textbook",
     ),
     Claim(
         "pads_move_outputs", every("padding", "change", "batch_padded"), above(0.01), "relative",
@@ -196,13 +199,31 @@ CLAIMS = [
             "Counting pads cost it {padding_is_the_reason.effect:+.2f} nats, less than 0.05.",
             "计入 pad 只让它变化 {padding_is_the_reason.effect:+.2f} nat，不到 0.05。",
         ),
+        by="textbook",
+    ),
+    Claim(
+        "bucketing_removes_it",
+        difference("norms", "held_out", "batch, pads counted, bucketed", "batch, bucketed"), near(0, 0.05), "nats",
+        Bilingual(
+            "with sentences of like length together, counting pads changes the loss by less than 0.05 nats",
+            "长度相近的句子同批（分桶）时，计入 pad 对损失的影响小于 0.05 nat",
+        ),
+        by="folk",
+    ),
+    Claim(
+        "bucketing_saves_batch_norm",
+        claims.both_ways("norms", "held_out", ("batch, bucketed", "layer, bucketed"), ("batch", "layer")), below(0),
+        "nats",
+        Bilingual("bucketing by length makes batch norm better beside layer norm", "按长度分桶让 BN 相对 LN 变好"),
+        by="folk",
     ),
     Claim(
         "position_against_language", difference("norms", "held_out", "batch, each position", "layer"), above(0), "nats",
         Bilingual(
-            "normalising each position contradicts language, so it loses to layer norm (textbook)",
-            "对每个位置归一化不合语言规律，所以不如 LN（教科书）",
+            "normalising each position contradicts language, so it loses to layer norm",
+            "对每个位置归一化不合语言规律，所以不如 LN",
         ),
+        by="textbook",
     ),
     Claim(
         "words_are_alike", value("batch_size", "design_effect_sentences", "layer", sentences=16), above(1), "words",
@@ -227,7 +248,7 @@ CLAIMS = [
     ),
     Claim(
         "layer_norm_learns_better", difference("batch_size", "held_out", "layer", "batch", sentences=16), below(0), "nats",
-        Bilingual("layer norm reaches a lower loss at 16 sentences a batch (textbook)", "每批 16 句时 LN 的损失更低（教科书）"),
+        Bilingual("layer norm reaches a lower loss at 16 sentences a batch", "每批 16 句时 LN 的损失更低"),
         Bilingual(
             "At 16 sentences a batch layer norm did better, by {layer_norm_learns_better.effect:+.2f} nats.",
             "每批 16 句时 LN 更好：{layer_norm_learns_better.effect:+.2f} nat。",
@@ -237,6 +258,7 @@ CLAIMS = [
             "{layer_norm_learns_better.effect:.2f} nats worse with it.",
             "LN 的损失不总是更低：每批 16 句时，这个小模型用 LN 反而差 {layer_norm_learns_better.effect:.2f} nat。",
         ),
+        by="textbook",
     ),
     Claim(
         "batch_norm_fails_alone", difference("batch_size", "held_out", "batch", "layer", sentences=1), above(0), "nats",
@@ -271,6 +293,8 @@ LABELS = {
     "layer": same("layer norm"), "batch": same("batch norm"), "rms": same("RMS norm"),
     "batch, pads counted": Bilingual("batch, pads counted", "BN，计入 pad"),
     "batch, each position": Bilingual("batch, each position", "BN，逐位置"),
+    "layer, bucketed": Bilingual("layer, by length", "LN，分桶"), "batch, bucketed": Bilingual("batch, by length", "BN，分桶"),
+    "batch, pads counted, bucketed": Bilingual("batch, pads, by length", "BN，计入 pad，分桶"),
 }
 
 FIGURES = [
@@ -285,7 +309,7 @@ FIGURES = [
     View(
         "norms", "bars", "norms", ("held_out",), Axis("arm", same("")),
         Axis("value", Bilingual("held-out loss minus layer norm's, nats", "留出损失减去 LN 的，nat")),
-        Bilingual("Five norms at 16 sentences a batch", "每批 16 句时的五种归一化"),
+        Bilingual("Norms at 16 sentences a batch", "每批 16 句时的各种归一化"),
         Bilingual("The same small causal language model.", "同一个小型因果语言模型。"),
         labels=LABELS, baseline="layer",
     ),

@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,10 +18,11 @@ from clearhead.bilingual import Bilingual, same, title_of
 from clearhead.evaluation.metrics import held_out
 from clearhead.evaluation.probes import mixed_derivative
 from clearhead.experiments.claims import Claim, above, below, difference, every, exactly, near, value
-from clearhead.experiments.evidence import Along, Measured
+from clearhead.experiments.evidence import Along, Measured, Scalar
 from clearhead.experiments.experiment import BySize, Experiment, Tune
 from clearhead.experiments.question import Question, Source
 from clearhead.experiments.views import Axis, View
+from clearhead.interop.finding import Found, opened
 from clearhead.models import elmo, transformer_encoder
 from clearhead.models.elmo import Elmo
 from clearhead.models.states import States
@@ -31,9 +30,11 @@ from clearhead.models.transformer import Transformer
 from clearhead.objectives import bidirectional_lm
 from clearhead.text.corpora import Corpus
 from clearhead.text.inventory import Inventory
-from clearhead.text.splits import split_corpus
+from clearhead.text.marked import marked_sentences
 from clearhead.text.synthetic import modular_hole
 from clearhead.text.tokenizers import Vocabulary
+from clearhead.text.windows import character_windows
+from clearhead.training.descent import descend
 from clearhead.training.loop import fit
 from clearhead.training.spec import TrainingSpec
 from clearhead.training.task import Task
@@ -43,15 +44,15 @@ WIDTH, MODULUS = 32, 8
 SYMBOLS, BLOCK = 48, 400
 
 
-def trunk(arm: str, vocabulary: int) -> Elmo | Transformer:
+def trunk(arm: str, vocabulary: int, width: int = WIDTH) -> Elmo | Transformer:
     """Two layers that read apart (ELMo's way) or both sides at once: a deep bidirectional LSTM, BERT's encoder."""
     if arm == "attention, both":
-        spec = transformer_encoder.Spec(hidden_size=WIDTH, norm_place="post", fused=False, initializer_range=0.2)
+        spec = transformer_encoder.Spec(hidden_size=width, norm_place="post", fused=False, initializer_range=0.2)
         return transformer_encoder.build(spec, Inventory(Vocabulary(vocabulary), 16))
     cell, way = arm.split(", ")
     directions = {"apart": "apart", "both": "mixed"}[way]
     reading = elmo.Spec.model_validate(
-        {"hidden_size": WIDTH, "cell": cell.lower(), "directions": directions, "fused": False}
+        {"hidden_size": width, "cell": cell.lower(), "directions": directions, "fused": False}
     )
     return elmo.build(reading, Inventory(Vocabulary(vocabulary), 16))
 
@@ -73,11 +74,11 @@ def interaction(arm: str, seed: int, layer: int) -> Measured:
     return {"mixed_derivative": mixed_derivative(state, words[0], words[4]).abs().max().item()}
 
 
-def hole(arm: str, seed: int, learning_rate: float, steps: int, head: str = "linear") -> Measured:
+def hole(arm: str, seed: int, learning_rate: float, steps: int, head: str = "linear", width: int = WIDTH) -> Measured:
     """Bits to fill l2 l1 [hole] r1 r2 where hole = (l1 + r1) mod 8: no sum of a left and a right guess beats 3."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    model = trunk(arm, MODULUS + 1)
+    model = trunk(arm, MODULUS + 1, width)
     width = model.width
     hidden = [nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, MODULUS)]
     readout = nn.Linear(width, MODULUS) if head == "linear" else nn.Sequential(*hidden)
@@ -90,23 +91,16 @@ def hole(arm: str, seed: int, learning_rate: float, steps: int, head: str = "lin
         logits, answer = readout(states), answers.flatten()
         return F.cross_entropy(logits, answer) / math.log(2), logits.argmax(-1).eq(answer).float().mean()
 
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * min(1, 10 * (step + 1) / steps, 2 * (1 - step / steps))
-        loss, _ = loss_on(64)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
+    descend(optimizer, lambda: loss_on(64)[0], steps, schedule="linear", warmup=0.1, clip=1.0)
     with torch.no_grad():
         loss, right = loss_on(2000)
     return {"bits": loss.item(), "accuracy": right.item(), "parameters": float(sum(p.numel() for p in parameters))}
 
 
-def language_model(arm: str, seed: int, steps: int) -> Measured:
+def language_model(arm: str, seed: int, steps: int, width: int = WIDTH) -> Measured:
     """Bits a token of a two-way language model on fair dice: an honest one needs 3, one that sees its answer fewer."""
     torch.manual_seed(seed)
-    model = trunk(arm, MODULUS)
+    model = trunk(arm, MODULUS, width)
     objective = bidirectional_lm.build(bidirectional_lm.Spec(), model, Inventory(Vocabulary(MODULUS), 16))
     rng = np.random.default_rng(seed)
 
@@ -126,21 +120,14 @@ def one_character_each_side(arm: str, seed: int, corpus: Corpus, characters: int
     left, right: one side alone; multiplied: two language models, p(m|l) p(m|r) / p(m); additive: the best model whose
     logits are f(l) + g(r), to its convex optimum; joint: the table of both sides, resting on the additive model.
     """
-    split = split_corpus(corpus, max_characters=characters)
-    common = [c for c, _ in Counter("".join(split.train)).most_common(SYMBOLS)]
-    code = {c: i for i, c in enumerate(common)}
-    train, held = (_triples(sentences, code) for sentences in (split.train, split.validation))
+    windows = character_windows(corpus, 3, symbols=SYMBOLS + 1, characters=characters)
+    train, held = (part[:, [0, 2, 1]] for part in (windows.train, windows.held_out))
     counts = torch.zeros((SYMBOLS + 1,) * 3, dtype=torch.float64)  # left, right, middle
     places, asked = (torch.from_numpy(triples).unbind(1) for triples in (train, held))
     counts.index_put_(places, torch.ones((), dtype=torch.float64), accumulate=True)
     bits = -_model(arm, counts)[asked].numpy() / math.log(2)
     whole = bits[: len(bits) // BLOCK * BLOCK].reshape(-1, BLOCK).mean(1)
     return {"bits": Along("block", dict(enumerate(whole.tolist())))}
-
-
-def _triples(sentences: tuple[str, ...], code: dict[str, int]) -> NDArray[np.int64]:
-    rows = [np.array([code.get(c, SYMBOLS) for c in sentence]) for sentence in sentences if len(sentence) > 2]
-    return np.concatenate([np.lib.stride_tricks.sliding_window_view(row, 3) for row in rows])[:, [0, 2, 1]]
 
 
 def _model(arm: str, counts: Tensor) -> Tensor:
@@ -173,6 +160,27 @@ def _additive(counts: Tensor) -> Tensor:
     return (f[:, None] + g[None]).log_softmax(-1).detach()
 
 
+def swapped_words(arm: str, seed: int, corpus: Corpus, checkpoint: Found) -> Measured:
+    """In a real BERT, how far a middle word's state is from a sum of what its left and its right word do, a number a
+    sentence: |f(l, r) - f(l, r') - f(l', r) + f(l', r')| over |f(l, r) - f(l', r')|, the words from other sentences."""
+    model, tokenizer = opened(checkpoint)
+    rows = marked_sentences(corpus, tokenizer, 40, shortest=9, longest=24)
+    found: dict[Scalar, float] = {}
+    for number, row in enumerate(rows):
+        other = rows[(number + 1) % len(rows)]
+        middle = len(row) // 2
+        variants = np.tile(row, (4, 1))
+        variants[2:, middle - 1] = other[2]
+        variants[1::2, middle + 1] = other[4]
+        with torch.no_grad():
+            states = model(collate(list(torch.from_numpy(variants)), packed=True)).hidden
+        f = states.view(4, len(row), -1)[:, middle]
+        whole = (f[0] - f[3]).norm()
+        if whole > 0:
+            found[number] = float((f[0] - f[1] - f[2] + f[3]).norm() / whole)
+    return {"interaction": Along("sentence", found)}
+
+
 TEXT = "one_character_each_side"
 SEEDS = BySize((3, 6), (6, 12))
 HALF = BySize({"steps": 100}, {"steps": 500})
@@ -180,17 +188,21 @@ HALF = BySize({"steps": 100}, {"steps": 500})
 EXPERIMENTS = [
     Experiment("interaction", interaction, ARMS, {"layer": (1, 2)}, seeds=BySize((10,), (20,))),
     Experiment(
-        "hole", hole, ARMS, seeds=SEEDS, settings=BySize({"steps": 200}, {"steps": 1000}),
+        "hole", hole, ARMS, seeds=SEEDS, transfer={"width": 48}, settings=BySize({"steps": 200}, {"steps": 1000}),
         tune=Tune("learning_rate", (5e-3, 1e-2), "bits", settings=HALF),
     ),
     Experiment(
-        "nonlinear_head", hole, ("attention, apart",), seeds=BySize((3,), (6, 12)),
+        "nonlinear_head", hole, ("attention, apart",), seeds=BySize((3,), (6, 12)), transfer={"width": 48},
         settings=BySize({"steps": 250, "head": "nonlinear"}, {"steps": 1000, "head": "nonlinear"}),
         tune=Tune("learning_rate", (2.5e-3, 5e-3), "bits", settings=HALF),
     ),
     Experiment(
         "language_model", language_model, ("LSTM, apart", "LSTM, both", "attention, both"), seeds=SEEDS,
+        transfer={"width": 48},
         settings=BySize({"steps": 80}, {"steps": 400}),
+    ),
+    Experiment(
+        "swapped_words", swapped_words, ("BERT",), seeds=BySize((1,), (1,)), needs_text=True, needs_checkpoint=True,
     ),
     Experiment(
         TEXT, one_character_each_side, ("left", "right", "multiplied", "additive", "joint"), seeds=BySize((1,), (1,)),
@@ -240,6 +252,7 @@ CLAIMS = [
             "左右合看才能确定的词（左＋右 mod 8），它停在随机水平：{elmo_is_blind.effect:.2f}（共 3 比特）。",
         ),
         Bilingual("ELMo's reading was not at chance.", "ELMo 的读法并未停在随机水平。"),
+        by="paper",
     ),
     Claim(
         "bert_is_not", value("hole", "bits", "attention, both"), below(1), "bits",
@@ -252,8 +265,8 @@ CLAIMS = [
     Claim(
         "transformer_would_help", value("hole", "bits", "attention, apart"), below(1), "bits",
         Bilingual(
-            "the cause is the LSTM: two one-way Transformers would see it (folk)",
-            "原因在 LSTM：换成两个单向 Transformer 就能看见（流行说法）",
+            "the cause is the LSTM: two one-way Transformers would see it",
+            "原因在 LSTM：换成两个单向 Transformer 就能看见",
         ),
         Bilingual("Two one-way Transformers solved it.", "两个单向 Transformer 解出了它。"),
         Bilingual(
@@ -261,15 +274,17 @@ CLAIMS = [
             "({transformer_would_help.effect:.2f} bits).",
             "原因不在 LSTM：两个单向 Transformer 同样看不见（{transformer_would_help.effect:.2f} 比特）。",
         ),
+        by="folk",
     ),
     Claim(
         "lstm_cannot", value("hole", "bits", "LSTM, both"), above(2), "bits",
-        Bilingual("no LSTM that must fill a hole can (folk)", "LSTM 无论如何都做不到（流行说法）"),
+        Bilingual("no LSTM that must fill a hole can", "LSTM 无论如何都做不到"),
         Bilingual("A deep bidirectional LSTM could not.", "深层双向 LSTM 也做不到。"),
         Bilingual(
             "A deep bidirectional LSTM trained to fill the hole did ({lstm_cannot.effect:.2f} bits).",
             "用填空训练的深层双向 LSTM 可以（{lstm_cannot.effect:.2f} 比特）。",
         ),
+        by="folk",
     ),
     Claim(
         "honest_apart", value("language_model", "bits", "LSTM, apart"), near(3, 0.05), "bits",
@@ -298,14 +313,26 @@ CLAIMS = [
     Claim(
         "pseudo_is_useless", value("nonlinear_head", "bits", "attention, apart"), above(2), "bits",
         Bilingual(
-            "'pseudo' means lost: no head on top brings the halves together (folk)",
-            "“伪”即无用：上面接什么都合不起来（流行说法）",
+            "'pseudo' means lost: no head on top brings the halves together",
+            "“伪”即无用：上面接什么都合不起来",
         ),
         Bilingual("A nonlinear head on top did not bring the halves together.", "上面接非线性层也没能把两半合起来。"),
         Bilingual(
             "'Pseudo' is not useless: a nonlinear head on the joined halves brought them "
             "together ({pseudo_is_useless.effect:.2f} bits).",
             "“伪”不等于没用：在拼接之上接非线性层就合起来了（{pseudo_is_useless.effect:.2f} 比特）。",
+        ),
+        by="folk",
+    ),
+    Claim(
+        "a_real_bert_interacts", value("swapped_words", "interaction", "BERT", items=True), above(0.1), "of the change",
+        Bilingual(
+            "in a real BERT a word's two neighbours act together, by over a tenth of what they change (a sum would be 0)",
+            "在真实的 BERT 里，左右邻词合起来的作用超过其改变量的十分之一（若只是相加则为 0）",
+        ),
+        Bilingual(
+            "In a real BERT {a_real_bert_interacts.effect:.2f} of what two neighbours change is interaction.",
+            "真实 BERT 中，左右邻词带来的改变有 {a_real_bert_interacts.effect:.2f} 来自二者的交互。",
         ),
     ),
     Claim(

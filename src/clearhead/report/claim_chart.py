@@ -10,7 +10,16 @@ from clearhead.report.elements import EMPTY, Html, both, in_language, join, tag,
 from clearhead.report.numbers import plain, with_interval
 from clearhead.report.palette import FONT, INK, MUTED, colour_rules
 from clearhead.report.strips import HEIGHT, Strip, colour_of, draw, picture
-from clearhead.report.words import OUTCOMES, WORDS, effect_words, read, region_words, replicates
+from clearhead.report.words import (
+    OUTCOMES,
+    WORDS,
+    effect_words,
+    read,
+    region_words,
+    replicates,
+    statement_words,
+    transfer_words,
+)
 from clearhead.report.wrapping import wrap
 
 ClaimDict = Mapping[str, Any]
@@ -46,7 +55,7 @@ def _row(claim: ClaimDict) -> Html:
     return tag(
         "tr",
         tag("td", badge(claim["outcome"]), class_="verdict"),
-        tag("th", both(claim["statement"]), _reason(claim), scope="row"),
+        tag("th", both(statement_words(claim)), _reason(claim), _elsewhere(claim), scope="row"),
         tag("td", drawn if claim["effect"] is not None else EMPTY, class_="drawn-claim"),
         tag("td", _numbers(claim), class_="numbers"),
         class_=claim["outcome"],
@@ -64,6 +73,10 @@ def _reason(claim: ClaimDict) -> Html:
     if not claim["reason"]:
         return EMPTY
     return both({"en": claim["reason"], "zh": claim["reason_zh"] or claim["reason"]}, "span", class_="reason")
+
+
+def _elsewhere(claim: ClaimDict) -> Html:
+    return both(transfer_words(claim), "span", class_="reason") if claim.get("transfer") else EMPTY
 
 
 def _numbers(claim: ClaimDict) -> Html:
@@ -116,7 +129,7 @@ def claims_svg(claims: Sequence[ClaimDict], language: Language, *, standalone: b
 def _svg_row(claim: ClaimDict, language: Language) -> tuple[float, Html]:
     """Height and shapes of one row."""
     words, colour = OUTCOMES[claim["outcome"]], colour_of(claim["outcome"])
-    statement = wrap(read(claim["statement"], language), STATEMENT_CELLS)
+    statement = wrap(read(statement_words(claim), language), STATEMENT_CELLS)
     effect = wrap(effect_words(claim)[language], EFFECT_CELLS)
     wanted = f"{WORDS['wanted'][language]} {region_words(claim['region'])[language]}"
     verdict = _lines([f"{words.mark} {words.word[language]}"], COLUMNS["verdict"], colour, "600")

@@ -12,7 +12,7 @@ import vl_convert
 from clearhead.bilingual import Language
 from clearhead.experiments.evidence import Evidence, Scalar
 from clearhead.experiments.views import View
-from clearhead.report import bars, lines
+from clearhead.report import bars, lines, tiles
 from clearhead.report.labels import facet_names, place_names, series_names
 from clearhead.report.notes import notes
 from clearhead.report.numbers import with_interval
@@ -35,8 +35,8 @@ def figure(view: View, evidence: Evidence, language: Language, *, titled: bool =
     """
     summary = summarize(view, evidence)
     names = series_names(view, summary, language)
-    as_bars = view.kind == "bars" or len(summary.places) < 2
-    draw = bars.panel if as_bars else lines.panel
+    as_bars = view.kind == "bars" or (view.kind == "lines" and len(summary.places) < 2)
+    draw = bars.panel if as_bars else tiles.panel if view.kind == "tiles" else lines.panel
     spec: Spec = {
         "$schema": SCHEMA,
         "config": config(),
@@ -57,7 +57,7 @@ def _values(
     facets, places = facet_names(view, summary, language), place_names(view, summary, language)
 
     def datum(mark: Mark) -> dict[str, Any]:
-        numeric = not as_bars and not isinstance(mark.x, str)
+        numeric = view.kind == "lines" and not as_bars and not isinstance(mark.x, str)
         return {
             "x": mark.x if numeric else places[mark.x],
             "y": _short(mark.centre),

@@ -35,4 +35,3 @@ def answer_html(
         *(tag("div", Html(picture), style="margin:1.2em 0 0;overflow-x:auto") for picture in pictures),
         style=CARD,
     )
-

@@ -41,7 +41,7 @@ def _centre_words(view: View, summary: Summary) -> Bilingual:
         f"{least} 个种子" if least == most else f"{least} 至 {most} 个种子",
     )
     centre, band = _CENTRES["spread" if view.band == "spread" else "log" if view.y.log else "mean"], _BANDS[view.band]
-    if most < 2 or view.band == "none":
+    if most < 2 or view.band == "none" or view.kind == "tiles":
         return Bilingual(f"{centre.en} of {seeds.en}.", f"{seeds.zh}的{centre.zh}。")
     if view.kind == "bars" or len(summary.places) < 2:
         return Bilingual(

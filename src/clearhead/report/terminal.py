@@ -5,6 +5,7 @@ Read from plain dictionaries (the JSON contract), so that an answer on disk show
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -21,10 +22,13 @@ from clearhead.report.words import (
     difference_words,
     effect_words,
     left_out_words,
+    outcome_counts,
     printable,
     read,
     region_words,
     replicates,
+    statement_words,
+    transfer_words,
     value_words,
 )
 from clearhead.report.wrapping import wrap
@@ -66,6 +70,21 @@ def show_answer(
     _where(console, answer, first)
 
 
+def show_answers(record: Mapping[str, Any], console: Console, languages: Sequence[Language] = ("en",)) -> None:
+    """The answers of `clearhead ask all`: title, verdicts and short answer each, what failed, the report's place."""
+    first = languages[0]
+    for answer in record["answers"]:
+        _title(console, f"{answer['question']} · ", [read(answer["title"], language) for language in languages])
+        counts = outcome_counts([claim["outcome"] for claim in answer["claims"]])
+        _lines(console, "   ".join(f"{words.mark} {number} {words.word[first]}" for words, _, number in counts))
+        for language in languages:
+            _lines(console, read(answer["answer"], language))
+        _gap(console)
+    for failure in record["failures"]:
+        _hanging(console, Text(f"{failure['question']} · ", style="bold"), printable(failure["error"]), style="red")
+    _where(console, {"report": record["report"], "facts": {"command": record["command"]}}, first)
+
+
 def show_comparison(record: Mapping[str, Any], console: Console, languages: Sequence[Language] = ("en",)) -> None:
     """The table of `clearhead compare`: two lines an arm, then what these seeds could have shown."""
     language = languages[0]
@@ -101,6 +120,17 @@ def show_questions(
         for i, language in enumerate(languages):
             lead = f"{number:>3}  " if i == 0 else " " * 5
             _hanging(console, Text(lead, style="bold"), read(title, language), style="" if i == 0 else QUIET)
+
+
+def explanation(question: Question) -> dict[str, Any]:
+    """Title, formula, mechanism and sources of a question, as plain data."""
+    return {
+        "question": question.number,
+        "title": question.title.as_dict(),
+        "formula": question.formula,
+        "mechanism": question.mechanism.as_dict(),
+        "sources": [dataclasses.asdict(source) for source in question.sources],
+    }
 
 
 def show_explanation(question: Question, console: Console, languages: Sequence[Language] = ("en",)) -> None:
@@ -153,7 +183,7 @@ def _claim(console: Console, claim: Mapping[str, Any], languages: Sequence[Langu
     lead = _mark(claim["outcome"], language, room)
     for i, one in enumerate(languages):
         start = lead if i == 0 else Text(" " * lead.cell_len)
-        _hanging(console, start, read(claim["statement"], one), style="" if claim["effect"] is not None else QUIET)
+        _hanging(console, start, read(statement_words(claim), one), style="" if claim["effect"] is not None else QUIET)
     wanted = f"{WORDS['wanted'][language]} {region_words(claim['region'])[language]}"
     numbers = [effect_words(claim)[language], wanted]
     if claim["effect"] is not None:
@@ -163,6 +193,8 @@ def _claim(console: Console, claim: Mapping[str, Any], languages: Sequence[Langu
     reason = (claim["reason_zh"] if language == "zh" else claim["reason"]) or claim["reason"]
     if reason:
         _lines(console, printable(reason), indent=indent, style=QUIET)
+    if claim.get("transfer"):
+        _lines(console, read(transfer_words(claim), language), indent=indent, style=QUIET)
 
 
 def _mark_room(outcomes: Sequence[str], language: Language) -> int:

@@ -125,6 +125,34 @@ def region_words(region: Sequence[float | None]) -> Bilingual:
     return Bilingual(f"{plain(low)} to {plain(high)}", f"{plain(low)} 至 {plain(high)}")
 
 
+SAID_BY: Mapping[str, Bilingual] = {
+    "textbook": Bilingual("textbook", "教科书"),
+    "folk": Bilingual("common saying", "常见说法"),
+    "paper": Bilingual("paper", "论文"),
+}
+
+
+def statement_words(claim: Mapping[str, Any]) -> Bilingual:
+    """The statement, with whose sentence it is where it is not ours."""
+    statement, by = claim["statement"], SAID_BY.get(claim.get("by", "ours"))
+    if by is None:
+        return Bilingual(statement["en"], statement["zh"])
+    return Bilingual(f"{statement['en']} ({by.en})", f"{statement['zh']}（{by.zh}）")
+
+
+def transfer_words(claim: Mapping[str, Any]) -> Bilingual:
+    """What the repeat at a second size or on a second text said of the verdict."""
+    transfer = claim["transfer"]
+    effect, bounds = with_interval(transfer["effect"], transfer["low"], transfer["high"])
+    shown = " ".join(filter(None, (effect, printable(claim["unit"]), bounds)))
+    held = Bilingual("holds", "仍成立") if transfer["held"] else Bilingual("does not hold", "不成立")
+    where = transfer["where"]
+    return Bilingual(
+        f"elsewhere ({printable(where['en'])}) the verdict {held.en}: {shown}",
+        f"换一处（{printable(where['zh'])}）此判定{held.zh}：{shown}",
+    )
+
+
 def effect_words(claim: Mapping[str, Any]) -> Bilingual:
     """`1.14 nats [0.69, 1.59]`: an exact claim shows the range over its draws."""
     if claim["effect"] is None:

@@ -13,11 +13,13 @@ from pathlib import Path
 
 from clearhead.errors import InputError, MachineError, did_you_mean
 from clearhead.text.decoding import decoded
-from clearhead.text.documentation import documentation
+from clearhead.text.documentation import documentation, source_code
 
-EMBEDDED = "embedded"
+EMBEDDED, SOURCE_CODE = "embedded", "embedded:source"
 FILE_BLOCK = 4_000
 LONGEST_DOCUMENT = 100_000
+
+BUILT_IN = {EMBEDDED: documentation, SOURCE_CODE: source_code}
 
 _BOUNDARY = "\0"
 _ENDS = ("\n\n", "\n", "。", ". ", "! ", "? ", " ")
@@ -27,7 +29,8 @@ _ENDS = ("\n\n", "\n", "。", ". ", "! ", "? ", " ")
 class Corpus:
     """A text found good. `sha256` is of the text (decoded, `\\n` line ends), whatever its encoding on disk.
 
-    `source` is "embedded" or the path of a file or folder. `beside` is the digest of a file that is read with it.
+    `source` is "embedded", "embedded:source" or the path of a file or folder. `beside` is the digest of a file that is
+    read with it.
     """
 
     name: str
@@ -39,12 +42,16 @@ class Corpus:
 
 
 def open_corpus(source: str | Path | None, *, encoding: str = "utf-8") -> Corpus:
-    """The corpus in a text file or a folder of .txt files (.gz too), or the embedded one; read through once.
+    """The corpus in a text file or a folder of .txt files (.gz too), or a built-in one; read through once.
+
+    Built in are "embedded" (None as well), Python's documentation, and "embedded:source", source code of its library.
 
     Raises `InputError` for what is missing, empty, blank, binary or in another encoding.
     """
     if source is None or str(source) == EMBEDDED:
         return _described("Python documentation", EMBEDDED, "utf-8")
+    if str(source) == SOURCE_CODE:
+        return _described("Python source code", SOURCE_CODE, "utf-8")
     if not str(source).strip():
         raise InputError("the path of the text is empty; give a text file or a folder of .txt files")
     path = Path(source)
@@ -65,12 +72,12 @@ def _near(path: Path) -> str:
 def documents(corpus: Corpus) -> Iterator[str]:
     """The documents of a corpus, in order, as a stream.
 
-    Embedded: a topic or a module each. A folder: a file each, in pieces of 100,000 characters where it is longer.
+    Built in: a topic or a module each. A folder: a file each, in pieces of 100,000 characters where it is longer.
     A file: stretches of whole paragraphs of up to 4,000 characters. Raises `InputError` where the text has changed
     since it was opened.
     """
-    if corpus.source == EMBEDDED:
-        yield from documentation()
+    if corpus.source in BUILT_IN:
+        yield from BUILT_IN[corpus.source]()
         return
     longest = LONGEST_DOCUMENT if Path(corpus.source).is_dir() else FILE_BLOCK
     digest = hashlib.sha256()
@@ -114,7 +121,7 @@ def _described(name: str, source: str, encoding: str) -> Corpus:
         digest.update(text.encode("utf-8", "surrogatepass"))
         characters += len(text) if text != _BOUNDARY else 0
         blank = blank and (text == _BOUNDARY or text.isspace())
-    if source == EMBEDDED and blank:
+    if source in BUILT_IN and blank:
         raise MachineError("this Python has come without its documentation; name a text of your own with --text")
     if blank:
         raise InputError(f"{source}: {'only white space' if characters else 'empty'}; give a text of a page or more")
@@ -123,7 +130,7 @@ def _described(name: str, source: str, encoding: str) -> Corpus:
 
 def _texts(source: str, encoding: str) -> Iterator[str]:
     """The whole text in chunks, a NUL (which no text holds) after each document or file."""
-    texts = [[text] for text in documentation()] if source == EMBEDDED else None
+    texts = [[text] for text in BUILT_IN[source]()] if source in BUILT_IN else None
     for chunks in texts or (decoded(file, encoding) for file in _files(Path(source))):
         yield from chunks
         yield _BOUNDARY

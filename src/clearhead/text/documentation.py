@@ -1,4 +1,5 @@
-"""The text that Python brings along: the language reference and docstrings of the standard library, as clean prose.
+"""The text that Python brings along: the language reference and docstrings of the standard library, as clean prose;
+and, as a second text, source code of that library.
 
 The reference is `pydoc_data.topics`; docstrings are read from source files by `ast`, so that no module is imported.
 Kept are paragraphs that read as prose; grammars, signatures, tables and examples are left out, and so is what was said
@@ -38,6 +39,12 @@ MODULES = (
     "xml/sax/xmlreader.py",
 )
 
+SOURCES = (
+    *("argparse.py", "bdb.py", "calendar.py", "configparser.py", "csv.py", "difflib.py", "fractions.py", "ftplib.py"),
+    *("imaplib.py", "ipaddress.py", "pdb.py", "shutil.py", "smtplib.py", "statistics.py", "tarfile.py", "threading.py"),
+    *("typing.py", "uuid.py", "zipfile.py"),
+)
+
 _LEAST_WORDS = 5
 _LEAST_LETTERS = 0.86
 _SECTION = re.compile(r"\n[ \t]*(?:\n[ \t]*)+|\n[ \t]*(?=(?:[*-]|\d+\.)[ \t])")
@@ -54,6 +61,20 @@ def documentation() -> tuple[str, ...]:
     """One text a topic of the reference, then one a module: paragraphs, each on one line, a blank line between."""
     said: set[str] = set()
     return tuple(filter(None, (_prose(raw, said) for raw in (*_topics(), *_docstrings()))))
+
+
+@functools.lru_cache(maxsize=1)
+def source_code() -> tuple[str, ...]:
+    """The source of some modules of the standard library, a text a module: a second text, quite unlike the first."""
+    library = Path(os.__file__).parent
+    return tuple(text for name in SOURCES for text in _source(library / name))
+
+
+def _source(file: Path) -> Iterator[str]:
+    try:
+        yield file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return
 
 
 def _topics() -> Iterator[str]:

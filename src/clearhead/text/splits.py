@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
 
-from clearhead.errors import InputError
+from clearhead.errors import TooLittleError
 from clearhead.text.corpora import FILE_BLOCK, Corpus, blocks, documents
 
 Unit = Literal["sentence", "line", "document"]
@@ -44,7 +44,7 @@ def split_corpus(
 
     A document goes to one side whole, or in stretches of a twentieth of the text where it is longer than that. What
     stands in train (but for case and white space) is dropped from validation. A corpus of more than `max_characters`
-    is excerpted at evenly spaced places. Raises `InputError` where there is too little to train on.
+    is excerpted at evenly spaced places. Raises `TooLittleError` where there is too little to train on.
     """
     texts = _excerpt(corpus, max_characters) if corpus.characters > max_characters else documents(corpus)
     longest = min(corpus.characters, max_characters) // _STRETCHES
@@ -58,7 +58,7 @@ def split_corpus(
     if not fresh or _size(fresh) < _size(validation) / 2:
         train, fresh = _parted_by_text(list(chain(*stretches)), validation_fraction)
     if not train:
-        raise InputError(
+        raise TooLittleError(
             f"{corpus.source}: one {unit} over and over, so nothing is left to validate on; give more text"
         )
     return Split(tuple(train), tuple(fresh))
@@ -143,7 +143,7 @@ def _excerpt(corpus: Corpus, max_characters: int) -> Iterator[str]:
 def _check_enough(corpus: Corpus, parts: list[str]) -> None:
     distinct, characters = len(set(map(_key, parts))), _size(parts)
     if characters < LEAST_CHARACTERS or distinct < LEAST_SENTENCES:
-        raise InputError(
+        raise TooLittleError(
             f"{corpus.source}: too little to train on: {characters} characters in {distinct} different sentences or "
             f"lines, where {LEAST_CHARACTERS} in {LEAST_SENTENCES} are the least; give a longer text"
         )
