@@ -149,17 +149,20 @@ def _written(
     """The answer as plain data, with its evidence, figures and report written first and itself last."""
     from clearhead.experiments import answer as contract
     from clearhead.experiments.evidence import Evidence
+    from clearhead.experiments.question import joined
     from clearhead.report.answer_page import answer_page
 
     question = menu.question_of(asking.question)
     shipped = menu.shipped(asking.question.number)
+    sentences = question.sentences(findings.verdicts, shipped)
     facts = {**findings.evidence.facts, **_facts(asking, plan)}
     evidence = Evidence(findings.evidence.rows, facts)
     corpus = contract.CorpusRecord(name=plan.corpus.name, sha256=plan.corpus.sha256, tokens=tokens)
     record = contract.Answer(
         question=asking.question.number,
         title=contract.words(question.title),
-        answer=contract.words(question.words(findings.verdicts, shipped)),
+        headline=contract.words(joined(sentences[:1])),
+        answer=contract.words(joined(sentences)),
         claims=contract.claim_records(question.claims, findings.verdicts, shipped),
         figures=write_figures(question.figures, evidence, folder),
         corpus=corpus,

@@ -86,9 +86,10 @@ def test_the_short_answer_reads_only_verdicts_that_are_there(number: int) -> Non
     verdicts = {id: pair[0] for id, pair in judge(question.claims, Evidence(()), shares(question), {}, {}).items()}
     for outcome in ("supported", "refuted"):
         chosen = {id: _with(verdict, outcome) for id, verdict in verdicts.items()}
-        words = question.words(chosen, {})
-        assert words.en and words.zh
-        assert "{" not in words.en + words.zh
+        for said in question.sentences(chosen, {}):
+            assert said.en and said.zh
+            assert "{" not in said.en + said.zh
+        assert question.sentences(chosen, {})
 
 
 def shares(question: Question) -> dict[str, float]:

@@ -79,6 +79,7 @@ class Answer(BaseModel):
     version: Literal[1] = 1
     question: int = Field(description="1 to 25; 0 for a question of the user's own")
     title: Words
+    headline: Words = Field(description="the first sentence of the answer")
     answer: Words
     claims: list[ClaimRecord]
     figures: list[str]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
-from clearhead.bilingual import Bilingual, Language
+from clearhead.bilingual import Bilingual
 from clearhead.experiments.claims import Claim
 from clearhead.experiments.experiment import Experiment
 from clearhead.experiments.verdict import Verdict
@@ -38,25 +38,23 @@ class Question:
     sources: Sequence[Source] = ()
     number: int = 0
 
-    def words(self, verdicts: Mapping[str, Verdict], shipped: Mapping[str, str]) -> Bilingual:
-        """The short answer in both languages: the sentences of the claims, as their verdicts choose.
+    def sentences(self, verdicts: Mapping[str, Verdict], shipped: Mapping[str, str]) -> list[Bilingual]:
+        """The short answer: the sentences of the claims, as their verdicts choose.
 
         What a textbook says and the verdict refutes comes first; what differs from the `shipped` verdicts last.
         """
         numbers = {name: _numbers(verdict) for name, verdict in verdicts.items()}
         order = sorted(self.claims, key=lambda c: (c.by, verdicts[c.id].outcome) != ("textbook", "refuted"))
+        chosen = [{"supported": c.supported, "refuted": c.refuted}.get(verdicts[c.id].outcome) for c in order]
+        said = [Bilingual(s.en.format(**numbers), s.zh.format(**numbers)) for s in chosen if s is not None]
+        left = _undecided(sum(verdict.outcome == "undecided" for verdict in verdicts.values()))
+        turned = _other_than_shipped([c for c in self.claims if _opposite(verdicts[c.id], shipped.get(c.id))])
+        return [*said, *left, *turned]
 
-        def said(language: Language) -> list[str]:
-            chosen = (
-                {"supported": claim.supported, "refuted": claim.refuted}.get(verdicts[claim.id].outcome)
-                for claim in order
-            )
-            return [sentence[language].format(**numbers) for sentence in chosen if sentence]
 
-        left = [_undecided(sum(verdict.outcome == "undecided" for verdict in verdicts.values()))]
-        left.append(_other_than_shipped([c for c in self.claims if _opposite(verdicts[c.id], shipped.get(c.id))]))
-        ends = [text for text in left if text.en]
-        return Bilingual(" ".join([*said("en"), *(e.en for e in ends)]), "".join([*said("zh"), *(e.zh for e in ends)]))
+def joined(sentences: Sequence[Bilingual]) -> Bilingual:
+    """Sentences as one text."""
+    return Bilingual(" ".join(one.en for one in sentences), "".join(one.zh for one in sentences))
 
 
 def _numbers(verdict: Verdict) -> SimpleNamespace:
@@ -65,24 +63,25 @@ def _numbers(verdict: Verdict) -> SimpleNamespace:
     return SimpleNamespace(effect=effect, low=low, high=high, times=times, seeds=verdict.seeds)
 
 
-def _undecided(count: int) -> Bilingual:
+def _undecided(count: int) -> list[Bilingual]:
     if not count:
-        return Bilingual("", "")
+        return []
     plural = "claims remain" if count > 1 else "claim remains"
-    return Bilingual(f"{count} {plural} undecided at this budget.", f"在此预算下仍有 {count} 条论断未定。")
+    return [Bilingual(f"{count} {plural} undecided at this budget.", f"在此预算下仍有 {count} 条论断未定。")]
 
 
 def _opposite(verdict: Verdict, shipped: str | None) -> bool:
     return {verdict.outcome, shipped} == {"supported", "refuted"}
 
 
-def _other_than_shipped(claims: Sequence[Claim]) -> Bilingual:
+def _other_than_shipped(claims: Sequence[Claim]) -> list[Bilingual]:
     """What this run decided the other way round than the run that ships with the package."""
     if not claims:
-        return Bilingual("", "")
+        return []
     english = "; ".join(f"'{claim.statement.en}'" for claim in claims)
     chinese = "；".join(f"“{claim.statement.zh}”" for claim in claims)
-    return Bilingual(
+    said = Bilingual(
         f"Decided the other way round than in the run that ships (Python's documentation, budget standard): {english}.",
         f"与随软件发布的结果（Python 文档，标准预算）判定相反：{chinese}。",
     )
+    return [said]

@@ -45,7 +45,8 @@ def _index(answers: list[Mapping[str, Any]]) -> Html:
     for one in answers:
         link = tag("a", both(one["title"]), href=f"#question-{one['question']}")
         counts = parts.counts([claim["outcome"] for claim in one["claims"]])
-        rows.append([text(str(one["question"])), link, counts])
+        said = tag("span", both(one["headline"]), class_="reason")
+        rows.append([text(str(one["question"])), join([link, said]), counts])
     heads = [EMPTY, both(WORDS["question"]), both(WORDS["claims"])]
     return table(heads, rows, class_="loose index")
 

@@ -71,14 +71,14 @@ def show_answer(
 
 
 def show_answers(record: Mapping[str, Any], console: Console, languages: Sequence[Language] = ("en",)) -> None:
-    """The answers of `clearhead ask all`: title, verdicts and short answer each, what failed, the report's place."""
+    """The answers of `clearhead ask all`: title, verdicts and first sentence each, what failed, the report's place."""
     first = languages[0]
     for answer in record["answers"]:
         _title(console, f"{answer['question']} · ", [read(answer["title"], language) for language in languages])
         counts = outcome_counts([claim["outcome"] for claim in answer["claims"]])
         _lines(console, "   ".join(f"{words.mark} {number} {words.word[first]}" for words, _, number in counts))
         for language in languages:
-            _lines(console, read(answer["answer"], language))
+            _lines(console, read(answer["headline"], language))
         _gap(console)
     for failure in record["failures"]:
         _hanging(console, Text(f"{failure['question']} · ", style="bold"), printable(failure["error"]), style="red")
