@@ -55,8 +55,7 @@ class Reader(nn.Module):
         self.way = dict(choice.split(":") for choice in arm.split())
         self.words = nn.Embedding(symbols + 1, width)  # the last is [MASK]
         self.places = nn.Embedding(length, width)
-        linear = [nn.Linear(width, width, bias=False) for _ in range(4 * depth)]
-        self.projections = nn.ModuleList(nn.ModuleList(linear[4 * i : 4 * i + 4]) for i in range(depth))
+        self.projections = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(4 * depth))
         self.feedforwards = nn.ModuleList(
             nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
             for _ in range(depth)
@@ -73,7 +72,8 @@ class Reader(nn.Module):
         state = blank if self.way["residual"] == "place" else words
         query = blank if self.way["query"] == "place" else words
         read, blocked = words, self._blocked(here)
-        for (ask, tell, give, out), feedforward in zip(self.projections, self.feedforwards, strict=True):
+        for layer, feedforward in enumerate(self.feedforwards):
+            ask, tell, give, out = self.projections[4 * layer : 4 * layer + 4]
             scores = ask(query) @ tell(read).mT / math.sqrt(words.shape[-1])
             state = state + out(scores.masked_fill(blocked, -math.inf).softmax(-1) @ give(read))
             state = state + feedforward(state)
@@ -189,7 +189,7 @@ def word_of_a_bert(arm: str, seed: int, corpus: Corpus, checkpoint: Found, words
     """
     model, tokenizer = opened(checkpoint)
     sentences = [torch.from_numpy(row) for row in marked_sentences(corpus, tokenizer, 24, shortest=6, longest=10)]
-    candidates = torch.stack([row[2] for row in sentences]).unique()[:words]
+    candidates = torch.tensor(sorted({int(row[2]) for row in sentences})[:words])
     count, own, others = len(candidates), [], []
     for row in sentences:
         variants = row.repeat(count, 1)
@@ -226,7 +226,7 @@ EXPERIMENTS = [
         settings=BySize({"steps": 60}, {"steps": 200}), transfer={"width": 48},
     ),
     Experiment(
-        "fill", fill, arms("blocked", MASK, STREAM), seeds=SEEDS, settings=BySize({"steps": 120}, {"steps": 400}),
+        "fill", fill, arms("blocked", MASK, STREAM), seeds=SEEDS, settings=BySize({"steps": 120}, {"steps": 350}),
         tune=Tune("learning_rate", (3e-3, 1e-2, 3e-2), "as_trained", settings=BySize({"steps": 50}, {"steps": 100})),
         transfer={"width": 48},
     ),

@@ -351,10 +351,11 @@ FIGURES = [
         labels=LABELS,
     ),
     View(
-        "changes", "tiles", "changes", ("moved",), Axis("change", Bilingual("change", "改动")),
+        "changes", "tiles", "changes", ("moved",), Axis("arm", same("")),
         Axis("value", Bilingual("how far the output moves, relative", "输出的相对变化")),
-        Bilingual("What each norm does not see (0.00)", "各自看不见什么（0.00）"),
-        Bilingual("A linear layer and a norm, float64.", "线性层加归一化，float64。"), labels=LABELS,
+        Bilingual("What each norm does not see (0 up to rounding)", "各自看不见什么（除舍入外为 0）"),
+        Bilingual("A linear layer and a norm, float64.", "线性层加归一化，float64。"),
+        colour="change", labels=LABELS,
     ),
     View(
         "text", "bars", TEXT, ("held_out",), Axis("arm", same("")),

@@ -294,7 +294,7 @@ CLAIMS = [
         "momentum_pays_root", slope(BOWL, "steps", "momentum", over="condition"), near(0.5, 0.1), "slope",
         Bilingual("with momentum they grow as its square root", "加动量后，步数与条件数的平方根成正比"),
         Bilingual(
-            "There steps grow as condition^{gd_pays_condition.effect:.2f}, with momentum ^{momentum_pays_root.effect:.2f}.",
+            "On a bowl steps grow as condition^{gd_pays_condition.effect:.2f}, with momentum ^{momentum_pays_root.effect:.2f}.",
             "加动量后，步数随条件数的 {momentum_pays_root.effect:.2f} 次方增长，不加则为 {gd_pays_condition.effect:.2f} 次方。",
         ),
         Bilingual("Momentum's steps did not grow as its root here.", "这里动量的步数没有按平方根增长。"), kind="exact",
