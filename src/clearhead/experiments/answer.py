@@ -57,7 +57,7 @@ class ClaimRecord(BaseModel):
     smallest_detectable: float | None = Field(description="the smallest effect that these seeds show with power 0.8")
     transfer: TransferRecord | None = Field(description="at the budget standard: what a repeat elsewhere said")
     shipped: Literal["supported", "refuted", "undecided", "out_of_scope"] | None = Field(
-        description="the verdict that ships with this version: on the embedded text, at the budget standard"
+        description="the verdict that ships with this version, on the embedded text"
     )
 
 

@@ -81,7 +81,7 @@ def _other_than_shipped(claims: Sequence[Claim]) -> list[Bilingual]:
     english = "; ".join(f"'{claim.statement.en}'" for claim in claims)
     chinese = "；".join(f"“{claim.statement.zh}”" for claim in claims)
     said = Bilingual(
-        f"Decided the other way round than in the run that ships (Python's documentation, budget standard): {english}.",
-        f"与随软件发布的结果（Python 文档，标准预算）判定相反：{chinese}。",
+        f"Decided the other way round than in the run that ships (Python's documentation): {english}.",
+        f"与随软件发布的结果（Python 文档）判定相反：{chinese}。",
     )
     return [said]

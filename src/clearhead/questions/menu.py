@@ -84,7 +84,7 @@ def question_of(one: Entry) -> Question:
 
 
 def shipped(number: int) -> Mapping[str, str]:
-    """`{claim: verdict}` of the run that ships: on the embedded text, at the budget standard."""
+    """`{claim: verdict}` of the run that ships, on the embedded text."""
     try:
         kept: dict[str, dict[str, str]] = json.loads((FOLDER / "shipped.json").read_text(encoding="utf-8"))
     except OSError:

@@ -198,7 +198,7 @@ def characters(arm: str, seed: int, corpus: Corpus, steps: int, characters: int,
 
 ECHO, TEXT = "echoes", "characters"
 SCHEMES = ("learned", "sinusoidal", "rotary", "alibi", "none")
-EXACT = BySize((4,), (8,))
+EXACT, HALF = BySize((4,), (8,)), BySize({"steps": 50}, {"steps": 120})
 HANDLED = 0.5  # nats more than at trained places: a third of what guessing costs
 
 EXPERIMENTS = [
@@ -208,7 +208,7 @@ EXPERIMENTS = [
     Experiment("table", table, ("learned", "sinusoidal"), seeds=EXACT),
     Experiment(
         ECHO, echoes, SCHEMES, seeds=BySize((5,), (6, 12)), settings=BySize({"steps": 100}, {"steps": 250}),
-        tune=Tune("learning_rate", (5e-3, 1e-2, 2e-2, 4e-2, 8e-2), "trained", settings=BySize({"steps": 40}, {"steps": 120})),
+        tune=Tune("learning_rate", (5e-3, 1e-2, 2e-2, 4e-2, 8e-2), "trained", settings=HALF),
         transfer={"length": 24},
     ),
     Experiment(

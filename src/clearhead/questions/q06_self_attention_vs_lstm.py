@@ -356,7 +356,7 @@ CLAIMS = [
     Claim(
         "faster_when_wide", value("speed", "ratio", "one thread", width=256), above(1), "times",
         Bilingual("one sequence of 1024 words at width 256: it is faster", "单条 1024 个词、宽 256 时，它更快"),
-        Bilingual("At width 256 it was faster.", "宽 256 时它更快。"),
+        Bilingual("At width 256 self-attention was faster.", "宽 256 时自注意力更快。"),
     ),
 ]
 
@@ -376,7 +376,7 @@ FIGURES = [
     View(
         "speed", "lines", "speed", ("ratio",), Axis("width", Bilingual("width d", "宽度 d"), log=True),
         Axis("value", Bilingual("LSTM's time / attention's", "LSTM 用时 / 注意力用时"), log=True),
-        Bilingual("Whether attention is faster depends on the width", "注意力是否更快取决于宽度"),
+        Bilingual("Is self-attention faster? By width", "自注意力更快吗？随宽度的变化"),
         Bilingual("One sequence of 1024 words, one thread, equal weights.", "单条 1024 个词，单线程，参数相同。"),
         labels=NAMES, rules={1.0: Bilingual("equal", "相同")},
     ),
@@ -405,7 +405,7 @@ QUESTION = Question(
     formula="LSTM: hₜ = f(xₜ, hₜ₋₁)   ·   attention: hₜ = Σₛ softmaxₛ(qₜ·kₛ/√d) vₛ",
     held_equal=Bilingual(
         "Two blocks against three LSTM layers of the same width: 24d² weights each. Recall: one block against one "
-        "layer of as many weights, equal steps and batches, paired seeds, a learning rate of its own for every arm from the "
+        "layer of as many weights, equal steps and batches, paired seeds, a learning rate for every arm from the "
         "same sweep. Waiting counts matrix products in autograd's graph; time is that of reading one sequence, without "
         "gradients, medians taken in turns; it holds for one thread of this machine, not for a GPU.",
         "两个块对三层同宽的 LSTM：参数都是 24d²。回忆任务：一个块对一层参数同样多的 LSTM，步数、批次相同，种子配对，"

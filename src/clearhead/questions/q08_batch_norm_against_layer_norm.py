@@ -192,14 +192,14 @@ EXPERIMENTS = [
     Experiment("at_test", at_test, ("batch", "layer"), seeds=EXACT),
     Experiment(
         LOST, what_is_lost, ("none", "layer", "batch of 64"), {"task": TASKS}, SEEDS,
-        BySize({"steps": 160}, {"steps": 600}), transfer={"features": 32},
-        tune=Tune("learning_rate", (3e-3, 1e-2, 3e-2), "error", settings=BySize({"steps": 60}, {"steps": 300})),
+        BySize({"steps": 160}, {"steps": 400}), transfer={"features": 32},
+        tune=Tune("learning_rate", (3e-3, 1e-2, 3e-2), "error", settings=BySize({"steps": 60}, {"steps": 120})),
     ),
     Experiment(
         TEXT, next_character, ("none", "layer", "batch of 64", "batch of 8", "batch of 2"),
-        seeds=SEEDS, settings=BySize({"steps": 200}, {"steps": 1000}), needs_text=True,
+        seeds=SEEDS, settings=BySize({"steps": 200}, {"steps": 700}), needs_text=True,
         tune=Tune(
-            "learning_rate", (3e-3, 1e-2, 3e-2, 1e-1, 3e-1), "held_out", settings=BySize({"steps": 100}, {"steps": 300})
+            "learning_rate", (3e-3, 1e-2, 3e-2, 1e-1, 3e-1), "held_out", settings=BySize({"steps": 100}, {"steps": 200})
         ),
     ),
 ]

@@ -286,7 +286,7 @@ CLAIMS = [
             "训练 4 倍步数也没有多少改善（{vector_too_small.effect:+.2f}）。",
         ),
         Bilingual(
-            "Not only for want of room: four times the steps gave {vector_too_small.effect:+.2f} with the same vector.",
+            "Not only for want of room: four times the steps gave {vector_too_small.effect:+.2f}.",
             "不只是装不下：向量大小不变，4 倍步数就带来 {vector_too_small.effect:+.2f}。",
         ), by="folk",
     ),
@@ -320,8 +320,8 @@ CLAIMS = [
             "训练时，Transformer 最长的运算链不随句长增长",
         ),
         Bilingual(
-            "New is that nothing recurs: in training, its longest chain of operations does not grow with the sentence.",
-            "真正新的是没有循环：训练时最长的运算链不随句长增长。",
+            "New is that the Transformer recurs nowhere: in training its longest chain of operations does not grow with the sentence.",
+            "真正新的是没有循环：训练时 Transformer 最长的运算链不随句长增长。",
         ), kind="exact",
     ),
     Claim(

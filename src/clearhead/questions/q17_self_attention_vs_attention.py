@@ -27,7 +27,7 @@ from clearhead.text.windows import character_windows
 from clearhead.training.descent import descend
 
 PAIRS, KEYS, TAGS, VALUES = 6, 12, 8, 12
-WINDOW = 2 * PAIRS
+WINDOW = 8
 
 
 class Attention(nn.Module):
@@ -59,15 +59,16 @@ class Decoder(nn.Module):
     def __init__(self, arm: str, width: int, source: int, target: int, answers: int) -> None:
         super().__init__()
         self.arm = arm
-        self.source, self.target = nn.Embedding(source, width), nn.Embedding(target, width)
-        self.places = nn.Parameter(torch.randn(2 * PAIRS, width) * 0.3)
+        self.source, self.target, self.places = (nn.Embedding(n, width) for n in (source, target, 2 * PAIRS))
+        for table in (self.source, self.target, self.places):
+            nn.init.normal_(table.weight, std=0.3)
         self.inside, self.across = Attention(width), Attention(width, uniform=arm == "even cross")
         self.feedforward = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
         self.head = nn.Linear(width, answers)
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """Symbols (B, S, k) and (B, T, k) -> logits (B, T, answers)."""
-        memory, x = self.source(source).sum(2), self.target(target).sum(2) + self.places[: target.shape[1]]
+        memory, x = self.source(source).sum(2), self.target(target).sum(2) + self.places.weight[: target.shape[1]]
         if self.arm == "one stream":
             x = torch.cat((memory, x), 1)
         if self.arm != "no self":
@@ -216,7 +217,7 @@ def on_itself(arm: str, seed: int, corpus: Corpus, checkpoint: Found) -> Measure
 
 
 ARMS = ("self + cross", "no self", "no cross", "even cross", "one stream")
-RATES = (1.5e-2, 3e-2, 6e-2)
+RATES = (5e-3, 1e-2, 2e-2)
 EXACT = BySize((4,), (8,))
 
 EXPERIMENTS = [
@@ -225,15 +226,15 @@ EXPERIMENTS = [
     Experiment("shuffled_memory", shuffled_memory, ("memory", "queries"), seeds=EXACT),
     Experiment(
         "lookup", lookup, ARMS, {"task": ("across", "inside")}, seeds=BySize((4,), (6, 12)), transfer={"width": 48},
-        settings=BySize({"steps": 80}, {"steps": 200}),
+        settings=BySize({"steps": 70}, {"steps": 200}),
         tune=Tune("learning_rate", RATES, "loss", settings=BySize({"steps": 30}, {"steps": 100})),
     ),
     Experiment(
         "hidden_letters", hidden_letters, ("self + cross", "no self", "no cross"), seeds=BySize((5,), (6, 12)),
         settings=BySize({"steps": 150, "characters": 500_000}, {"steps": 500, "characters": 500_000}), needs_text=True,
         tune=Tune(
-            "learning_rate", (4e-3, 8e-3, 1.6e-2), "bits",
-            settings=BySize({"steps": 100, "characters": 500_000}, {"steps": 200, "characters": 500_000}),
+            "learning_rate", RATES, "bits",
+            settings=BySize({"steps": 60, "characters": 500_000}, {"steps": 200, "characters": 500_000}),
         ),
     ),
     Experiment("on_itself", on_itself, ("BERT",), seeds=BySize((1,), (1,)), needs_text=True, needs_checkpoint=True),

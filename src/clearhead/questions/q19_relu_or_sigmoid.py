@@ -176,11 +176,11 @@ EXPERIMENTS = [
     ),
     Experiment(
         TEXT, next_character,
-        ("sigmoid", "sigmoid, as tanh", "sigmoid, residual", "tanh", "ReLU", "ReLU, gain √2"), {"depth": (2, 10)},
-        BySize((6,), (6, 12)), BySize({"steps": 170}, {"steps": 600}), needs_text=True,
+        ("sigmoid", "sigmoid, as tanh", "sigmoid, residual", "tanh", "ReLU, gain √2"), {"depth": (2, 10)},
+        BySize((6,), (6, 12)), BySize({"steps": 170}, {"steps": 500}), needs_text=True,
         tune=Tune(
             "learning_rate", (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1), "held_out",
-            settings=BySize({"steps": 70}, {"steps": 250}),
+            settings=BySize({"steps": 70}, {"steps": 150}),
         ),
     ),
 ]

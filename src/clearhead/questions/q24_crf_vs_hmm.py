@@ -91,7 +91,7 @@ def fit(task: Task, batch: Batch, l2: float, steps: int) -> None:
         optimizer.zero_grad()
         loss = task(batch).total + l2 / 2 * torch.stack([w.square().sum() for w in weights]).sum()
         loss.backward()
-        return loss.item()
+        return float(loss.item())
 
     for _ in range(steps):
         optimizer.step(closure)
@@ -375,12 +375,12 @@ FIGURES = [
         Axis("value", Bilingual("labels right, held-out text", "标签准确率（留出文本）")),
         Bilingual("Words of this text found again: features and normalisation", "还原这段文本的分词：特征与归一化"),
         Bilingual("One feature a character, or twelve that overlap.", "每字一个特征，或十二个互相重叠的特征。"),
-        labels={name: Bilingual(name, name.replace("one", "一个").replace("many", "十二个")) for name in TAGGERS},
+        labels={name: Bilingual(name, name.replace(", one", "，一个特征").replace(", many", "，十二个")) for name in TAGGERS},
     ),
     View(
         "language", "lines", "language", ("nats",), Axis("sentences", Bilingual("labelled sentences", "标注句数"), log=True),
         Axis("value", Bilingual("nats a tag, the CRF's minus the HMM's", "每标签 nat，CRF 减去 HMM")),
-        Bilingual("It depends on the labels there are and on whether the HMM is true", "取决于标注量，也取决于 HMM 假设是否成立"),
+        Bilingual("CRF against HMM, by labels and by whether the HMM is true", "CRF 与 HMM：看标注量，看 HMM 假设是否成立"),
         Bilingual("Known languages; each at its best strength.", "已知语言；各取最佳强度。"), colour="repeats", baseline="HMM",
         labels={"0.0": Bilingual("HMM is true", "假设成立"), "0.5": Bilingual("HMM is false", "假设不成立")},
     ),

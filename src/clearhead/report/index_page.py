@@ -46,8 +46,8 @@ def _index(answers: list[Mapping[str, Any]]) -> Html:
         link = tag("a", both(one["title"]), href=f"#question-{one['question']}")
         counts = parts.counts([claim["outcome"] for claim in one["claims"]])
         said = tag("span", both(one["headline"]), class_="reason")
-        rows.append([text(str(one["question"])), join([link, said]), counts])
-    heads = [EMPTY, both(WORDS["question"]), both(WORDS["claims"])]
+        rows.append([text(str(one["question"])), join([link, said, counts])])
+    heads = [EMPTY, both(WORDS["question"])]
     return table(heads, rows, class_="loose index")
 
 

@@ -16,7 +16,7 @@ from clearhead.report.marks import pointer
 from clearhead.report.palette import INK, SERIES
 from clearhead.report.summaries import Summary
 
-ROW, MOST_NUMBERS = 30, 12
+ROW, MOST_NUMBERS, ROUNDING = 30, 12, 1e-12
 FAINTEST, STRONGEST = 0.04, 0.62  # so that the numbers on the tiles can be read
 
 
@@ -37,7 +37,8 @@ def panel(view: View, summary: Summary, names: Mapping[Scalar, str], language: L
     }
     numbers = {
         "mark": {"type": "text", "color": INK, "fontSize": 11.5},
-        "encoding": {**axes, "text": {"field": "y", "type": "quantitative", "format": ".2~g"}},
+        "transform": [{"calculate": f"abs(datum.y) < {ROUNDING} ? 0 : datum.y", "as": "written"}],
+        "encoding": {**axes, "text": {"field": "written", "type": "quantitative", "format": ".2~g"}},
     }
     layers = [tiles, numbers] if len(places) <= MOST_NUMBERS else [tiles]
     # A reader's font may be wider than the one that the room was measured with.
