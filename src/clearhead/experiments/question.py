@@ -57,9 +57,17 @@ def joined(sentences: Sequence[Bilingual]) -> Bilingual:
     return Bilingual(" ".join(one.en for one in sentences), "".join(one.zh for one in sentences))
 
 
+class _Shown(float):
+    """A number in a sentence: one that is rounded to zero has no sign."""
+
+    def __format__(self, spec: str) -> str:
+        shown = super().__format__(spec)
+        return shown.lstrip("+-") if not any(digit in shown for digit in "123456789") else shown
+
+
 def _numbers(verdict: Verdict) -> SimpleNamespace:
-    effect, low, high = (math.nan if n is None else n for n in (verdict.effect, verdict.low, verdict.high))
-    times = 10 ** abs(effect) if abs(effect) < 12 else math.nan
+    effect, low, high = (_Shown(math.nan if n is None else n) for n in (verdict.effect, verdict.low, verdict.high))
+    times = _Shown(10 ** abs(effect) if abs(effect) < 12 else math.nan)
     return SimpleNamespace(effect=effect, low=low, high=high, times=times, seeds=verdict.seeds)
 
 
