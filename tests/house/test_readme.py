@@ -5,19 +5,32 @@ from __future__ import annotations
 import importlib.util
 import re
 from pathlib import Path
+from types import ModuleType
 
 from clearhead.cli import app
+from clearhead.questions import menu
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_table_of_questions_is_that_of_the_kept_answers() -> None:
+def kept() -> ModuleType:
+    """docs/evidence.py, which keeps the answers and writes the table."""
     spec = importlib.util.spec_from_file_location("evidence", ROOT / "docs" / "evidence.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert module.fill(README) == README, "run: python docs/evidence.py"
+    return module
+
+
+def test_the_table_of_questions_is_that_of_the_kept_answers() -> None:
+    assert kept().fill(README) == README, "run: python docs/evidence.py"
+
+
+def test_the_verdicts_that_ship_are_those_of_the_kept_answers() -> None:
+    module = kept()
+    assert module.shipped() == module.SHIPPED.read_text(encoding="utf-8"), "run: python docs/evidence.py"
+    assert {answer["question"] for answer in module.answers()} == set(menu.entries())
 
 
 def test_every_file_that_the_documents_link_to_is_there() -> None:

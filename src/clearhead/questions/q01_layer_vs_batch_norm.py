@@ -114,8 +114,8 @@ NORMS = {
     "batch, bucketed": "model.norm=batch batches.bucketed=true",
     "batch, pads counted, bucketed": "model.norm=batch_padded batches.layout=dense batches.bucketed=true",
 }
-STEPS = BySize({"steps": 70}, {"steps": 500})
-TUNE = Tune("learning_rate", (5e-3, 1.5e-2, 4.5e-2), "held_out", settings=BySize({"steps": 25}, {"steps": 150}))
+STEPS = BySize({"steps": 60}, {"steps": 400})
+TUNE = Tune("learning_rate", (5e-3, 1.5e-2, 4.5e-2), "held_out", settings=BySize({"steps": 20}, {"steps": 120}))
 SEEDS = BySize((6,), (6, 12))
 EXACT = BySize((4,), (8,))
 

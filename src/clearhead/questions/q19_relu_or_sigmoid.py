@@ -189,7 +189,8 @@ CLAIMS = [
     Claim(
         "sigmoid_slope", every("derivative", "largest", "sigmoid"), exactly(0.25), "",
         Bilingual("the sigmoid's derivative is at most 1/4", "sigmoid 的导数最大是 1/4"),
-        Bilingual("The sigmoid's derivative is at most 1/4.", "sigmoid 的导数最大是 1/4。"),
+        Bilingual("Backpropagation multiplies by the activation's derivative at every layer; the sigmoid's is at most 1/4.",
+                  "反向传播每过一层就乘一次激活函数的导数；sigmoid 的导数最大只有 1/4。"),
         Bilingual("The sigmoid's derivative is not at most 1/4.", "sigmoid 的导数并非最大 1/4。"), kind="exact",
     ),
     Claim(

@@ -366,7 +366,7 @@ CLAIMS = [
         Bilingual("On this text they helped as well: {em_on_text.effect:+.2f}.", "在这段文本上也有益：{em_on_text.effect:+.2f}。"),
         Bilingual("An HMM can learn from unlabelled text, but on this one EM changed its accuracy by {em_on_text.effect:+.2f}.",
                   "HMM 可以从无标注文本学习，但在这段文本上 EM 使准确率变化 {em_on_text.effect:+.2f}。"),
-        by="textbook"),
+        by="folk"),
 ]  # fmt: skip
 
 FIGURES = [
